@@ -1,0 +1,48 @@
+"""Serves the API: ``python -m api``."""
+
+import logging
+
+import uvicorn
+
+from api.app import Backends, create_app
+from resources.logs import configure_logging
+from resources.results import ResultStore
+from resources.settings import load_settings
+from resources.source.catalog import Catalog
+from resources.source.connection import connect_source
+from resources.source.declarations import load_declarations
+from resources.store.database import connect
+
+# As many connections as threads that `asyncio.to_thread` has on a small machine.
+POOL_SIZE = 8
+SHUTDOWN_SECONDS = 5
+KEEP_ALIVE_SECONDS = 75
+
+
+def main() -> None:
+    """Serve until terminated."""
+    settings = load_settings()
+    configure_logging(settings.log_level)
+    backends = Backends(
+        engine=connect(settings.state_url, pool_size=POOL_SIZE),
+        catalog=Catalog(connect_source(settings.source), load_declarations(settings.datasets)),
+        results=ResultStore(settings.results_folder),
+    )
+    logging.getLogger("api").info(
+        "The API listens on http://%s:%s", settings.api_host, settings.api_port
+    )
+    uvicorn.run(
+        create_app(settings, backends),
+        host=settings.api_host,
+        port=settings.api_port,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+    )
+
+
+if __name__ == "__main__":
+    main()

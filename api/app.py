@@ -1,0 +1,60 @@
+"""The application: its routes, and what they are made of."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from falcon.asgi import App, Request, Response
+from sqlalchemy import Engine
+
+from api.errors import add_error_handlers
+from api.health import Liveness, Readiness
+from api.middleware import Authentication, ContentNegotiation, RequestIds
+from api.representation import Representation
+from api.results import TaskResult, TaskResultFile
+from api.tasks import Task, Tasks
+from resources.results import ResultStore
+from resources.settings import Settings
+from resources.source.catalog import Catalog
+from resources.store.parts import PartStore
+from resources.store.tasks import TaskStore
+from resources.store.tokens import TokenStore
+
+WorkersApp = App[Request, Response]
+
+
+@dataclass(frozen=True)
+class Backends:
+    """What the application stands on."""
+
+    engine: Engine
+    catalog: Catalog
+    results: ResultStore
+
+
+def create_app(settings: Settings, backends: Backends) -> WorkersApp:
+    """The Falcon application. It opens nothing until a request needs it."""
+    app: WorkersApp = App(middleware=_middleware(backends))
+    app.req_options.strip_url_path_trailing_slash = True
+    add_error_handlers(app)
+    _add_routes(app, settings, backends)
+    return app
+
+
+def _middleware(backends: Backends) -> list[Any]:
+    return [RequestIds(), Authentication(TokenStore(backends.engine)), ContentNegotiation()]
+
+
+def _add_routes(app: WorkersApp, settings: Settings, backends: Backends) -> None:
+    store = TaskStore(backends.engine)
+    representation = Representation(settings)
+    task = Task(store, representation)
+    result = TaskResult(store, backends.results, representation)
+    app.add_route("/api/v1/workers", Tasks(store, backends.catalog, representation))
+    app.add_route("/api/v1/workers/{task_id}", task)
+    app.add_route("/api/v1/workers/{task_id}/status", task, suffix="status")
+    app.add_route("/api/v1/workers/{task_id}/result", result)
+    app.add_route(
+        "/api/v1/workers/{task_id}/result/{name}", TaskResultFile(result, backends.results)
+    )
+    app.add_route("/health/live", Liveness())
+    app.add_route("/health/ready", Readiness(PartStore(backends.engine)))

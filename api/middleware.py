@@ -1,0 +1,83 @@
+"""What happens to every request: an id, a token, a line in the log."""
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from typing import Any
+
+from falcon.asgi import Request, Response
+
+from api.errors import NotAcceptable
+from resources.errors import Unauthorized
+from resources.store.tokens import TokenStore
+
+PROTECTED_PREFIX = "/api/"
+HEALTH_PREFIX = "/health/"
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_BEARER = re.compile(r"Bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)  # RFC 6750, section 2.1
+
+_logger = logging.getLogger("api.access")
+
+
+class RequestIds:
+    """Gives every request an id, the client's own where it is sane, and logs what came of it."""
+
+    async def process_request(self, req: Request, _resp: Response) -> None:
+        """Before routing."""
+        given = req.get_header("X-Request-ID") or ""
+        sane = _SANE_REQUEST_ID.fullmatch(given)
+        req.context.request_id = given if sane else str(uuid.uuid4())
+        req.context.started = time.monotonic()
+
+    async def process_response(
+        self,
+        req: Request,
+        resp: Response,
+        _resource: Any,
+        _succeeded: bool,  # noqa: FBT001 - Falcon's
+    ) -> None:
+        """After everything else, errors too."""
+        resp.set_header("X-Request-ID", req.context.request_id)
+        # Whoever watches the service asks every few seconds.
+        level = logging.DEBUG if req.path.startswith(HEALTH_PREFIX) else logging.INFO
+        _logger.log(
+            level,
+            "%s %s %s %.1f ms request_id=%s",
+            req.method,
+            # A path may hold anything; escaped, it stays one line.
+            req.path.encode("unicode_escape").decode(),
+            resp.status[:3] if isinstance(resp.status, str) else int(resp.status),
+            (time.monotonic() - req.context.started) * 1000,
+            req.context.request_id,
+        )
+
+
+class Authentication:
+    """Lets nobody past ``/api/`` without a token; puts the principal into the context."""
+
+    def __init__(self, tokens: TokenStore) -> None:
+        self._tokens = tokens
+
+    async def process_request(self, req: Request, _resp: Response) -> None:
+        """Before routing, so that what exists under ``/api/`` is told only to who may know."""
+        if not req.path.startswith(PROTECTED_PREFIX):
+            return
+        match = _BEARER.fullmatch(req.get_header("Authorization") or "")
+        if match is None:
+            raise Unauthorized
+        req.context.principal = await asyncio.to_thread(self._tokens.authenticate, match[1])
+
+
+class ContentNegotiation:
+    """Answers only clients that take JSON; files are served whatever a client says it takes."""
+
+    async def process_resource(
+        self, req: Request, _resp: Response, resource: Any, _params: dict[str, Any]
+    ) -> None:
+        """After routing."""
+        if getattr(resource, "serves_files", False):
+            return
+        if not req.client_accepts_json and not req.client_accepts("application/problem+json"):
+            raise NotAcceptable

@@ -1,0 +1,101 @@
+"""Results over HTTP: the manifest, and each file."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Any, BinaryIO
+
+from falcon.asgi import Request, Response
+
+from api.representation import Representation
+from api.tasks import read_task_id
+from resources.errors import ResultExpired, ResultFileNotFound, ResultNotReady
+from resources.results import ResultStore
+from resources.store.models import Principal, Task
+from resources.store.tasks import TaskStore
+from resources.timestamps import now
+
+PIECE_BYTES = 2**18
+
+
+class TaskResult:
+    """``/api/v1/workers/{id}/result/``."""
+
+    def __init__(
+        self, store: TaskStore, results: ResultStore, representation: Representation
+    ) -> None:
+        self._store = store
+        self._results = results
+        self._representation = representation
+
+    async def on_get(self, req: Request, resp: Response, task_id: str) -> None:
+        """The manifest."""
+        task, manifest = await asyncio.to_thread(
+            self.find, read_task_id(task_id), req.context.principal
+        )
+        base_url = self._representation.base_url(req)
+        resp.media = self._representation.manifest(task, manifest, base_url)
+
+    def find(self, task_id: int, principal: Principal) -> tuple[Task, dict[str, Any]]:
+        """The task and the manifest of its result.
+
+        Raises:
+            TaskNotFound: No such task, or not this principal's.
+            ResultNotReady: It has no result.
+            ResultExpired: It had one.
+            Unavailable: The task store or the result storage does not answer.
+        """
+        task = self._store.get(task_id, principal)
+        expires_at = self._representation.expires_at(task)
+        if expires_at is None or task.result is None:
+            raise ResultNotReady
+        if expires_at <= now():
+            raise ResultExpired
+        return task, self._results.manifest(task.result["folder"])
+
+
+class TaskResultFile:
+    """``/api/v1/workers/{id}/result/{name}``."""
+
+    serves_files = True
+
+    def __init__(self, result: TaskResult, results: ResultStore) -> None:
+        self._result = result
+        self._results = results
+
+    async def on_get(self, req: Request, resp: Response, task_id: str, name: str) -> None:
+        """One file, streamed."""
+        task, manifest = await asyncio.to_thread(
+            self._result.find, read_task_id(task_id), req.context.principal
+        )
+        listed = next((file for file in manifest["files"] if file["name"] == name), None)
+        if listed is None or task.result is None:
+            raise ResultFileNotFound
+        resp.etag = listed["sha256"]
+        if any(etag in {"*", listed["sha256"]} for etag in req.if_none_match or []):
+            resp.status = HTTPStatus.NOT_MODIFIED
+            return
+        file = await asyncio.to_thread(self._results.open, task.result["folder"], name)
+        resp.content_type = listed["media_type"]
+        resp.downloadable_as = f"{task.task_type}-{task.id}-{name}"
+        resp.set_stream(_AsyncFile(file), listed["bytes"])
+
+
+class _AsyncFile:
+    """A file as Falcon streams it, read outside the event loop."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    async def read(self, size: int | None = None, /) -> bytes:
+        """The next bytes; none at the end."""
+        return await asyncio.to_thread(self._file.read, -1 if size is None else size)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Piece by piece."""
+        while piece := await self.read(PIECE_BYTES):
+            yield piece
+
+    async def close(self) -> None:
+        """Falcon calls this when the response is over, whatever its end."""
+        self._file.close()

@@ -1,0 +1,1 @@
+"""The Dagster code location: one module for each kind of job. Knows no HTTP."""

@@ -1,0 +1,159 @@
+"""Exports: from a selection of the source to published files.
+
+A row's way: source cursor → Arrow batch → pandas frame → part → checkpoint → manifest → task.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from sqlalchemy import Connection, Engine
+
+from pipelines.parts import PartWriter
+from pipelines.run_control import Progress, RunControl
+from resources.errors import SourceUnavailable, TaskFailed
+from resources.requests import TaskRequest
+from resources.results import AttemptFolder
+from resources.source.connection import cancel_query, snapshot
+from resources.source.query import Selection
+from resources.source.reader import arrow_schema, read_batches
+from resources.store.attempts import AttemptStore
+from resources.task_types.export_options import ExportOptions
+from resources.timestamps import now, to_rfc3339
+
+# Small batches are carried together: a frame costs about a millisecond however few rows it has.
+FRAME_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export came to: the manifest, and how long it took."""
+
+    manifest: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Export:
+    """One export, ready to run.
+
+    Running it again, in another folder, gives the same files of the source as it is then.
+    """
+
+    request: TaskRequest
+    selection: Selection
+    source: Engine
+    folder: AttemptFolder
+    attempt: AttemptStore
+    control: RunControl
+
+    def run(self) -> Exported:
+        """Read, write, and publish the result.
+
+        Raises:
+            TaskFailed: The source, the storage or a value does not allow it.
+            AttemptSuperseded: The task was cancelled or given to another run.
+        """
+        started = time.monotonic()
+        self.folder.create()
+        try:
+            manifest = self._write_files()
+            self.folder.write_manifest(manifest)
+            self.attempt.publish(_result(manifest, self.folder))
+        except BaseException:
+            self.folder.discard()
+            raise
+        self.folder.remove_other_attempts()
+        return Exported(manifest, time.monotonic() - started)
+
+    def _write_files(self) -> dict[str, Any]:
+        schema = arrow_schema(self.selection.columns)
+        options = ExportOptions.model_validate(self.request.options)
+        writer = PartWriter(self.folder, schema, options.format)
+        taken_at = now()
+        try:
+            with self._source() as connection:
+                total = self._count(connection)
+                progress = Progress(self.attempt, total)
+                progress.advance(0)
+                for frame in self._frames(connection):
+                    writer.write(frame)
+                    progress.advance(len(frame))
+            files = writer.close()
+        finally:
+            writer.abandon()
+        if writer.rows != total:
+            raise _count_mismatch(writer.rows, total)
+        return {
+            "rows": total,
+            "bytes": sum(file.bytes for file in files),
+            "files": [asdict(file) for file in files],
+            "schema": [{"name": field.name, "type": str(field.type)} for field in schema],
+            "filters": self.request.filters,
+            "date_from": self.request.date_from,
+            "date_to": self.request.date_to,
+            "snapshots": [{"taken_at": to_rfc3339(taken_at), "rows": total}],
+        }
+
+    @contextmanager
+    def _source(self) -> Iterator[Connection]:
+        """The source's snapshot; a query in it ends when the run must stop."""
+        try:
+            with (
+                snapshot(self.source) as connection,
+                self.control.interruptible(lambda: cancel_query(connection)),
+            ):
+                yield connection
+        except SourceUnavailable as error:
+            self.control.raise_if_stopped()
+            raise _source_unavailable() from error
+
+    def _count(self, connection: Connection) -> int:
+        query = self.selection.count_query(connection.dialect.name)
+        return int(connection.scalar(query))
+
+    def _frames(self, connection: Connection) -> Iterator[pd.DataFrame]:
+        for batch in read_batches(connection, self.selection, frame_rows(self.request.batch_size)):
+            self.control.raise_if_stopped()
+            yield to_frame(batch)
+
+
+def frame_rows(batch_size: int) -> int:
+    """How many rows a frame carries: whole batches, of about `FRAME_ROWS` rows together."""
+    return batch_size * max(1, FRAME_ROWS // batch_size)
+
+
+def to_frame(batch: pa.RecordBatch) -> pd.DataFrame:
+    """``batch`` as a pandas frame whose columns keep their Arrow types."""
+    frame: pd.DataFrame = batch.to_pandas(types_mapper=pd.ArrowDtype)
+    return frame
+
+
+def _result(manifest: dict[str, Any], folder: AttemptFolder) -> dict[str, Any]:
+    return {
+        "rows": manifest["rows"],
+        "bytes": manifest["bytes"],
+        "files": len(manifest["files"]),
+        "folder": folder.name,
+    }
+
+
+def _count_mismatch(written: int, counted: int) -> TaskFailed:
+    return TaskFailed(
+        "count_mismatch",
+        f"{written} rows were written, but the source counts {counted} in the same snapshot. "
+        "Nothing was published.",
+        retryable=True,
+    )
+
+
+def _source_unavailable() -> TaskFailed:
+    return TaskFailed(
+        "source_unavailable",
+        "The source database did not answer, or ended the query. Submit the task again later.",
+        retryable=True,
+    )

@@ -1,0 +1,194 @@
+"""Dagster jobs of task types: an asset, its source table above it, and a job around it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    AssetKey,
+    AssetsDefinition,
+    AssetSpec,
+    Config,
+    Definitions,
+    Failure,
+    MaterializeResult,
+    MetadataValue,
+    TableColumn,
+    TableSchema,
+    asset,
+    define_asset_job,
+    in_process_executor,
+)
+from pydantic import BaseModel, Field, create_model
+from pydantic.fields import FieldInfo
+
+from pipelines.exports import Export, Exported
+from pipelines.run_control import RunControl
+from resources.engine.interrupt import end_as_cancelled
+from resources.engine.names import asset_path
+from resources.engine.storage import state_engine
+from resources.errors import (
+    AttemptSuperseded,
+    DeclarationError,
+    InvalidRequest,
+    SourceUnavailable,
+    TaskFailed,
+)
+from resources.requests import TaskRequest, parse_request, select_rows
+from resources.results import ResultStore
+from resources.settings import load_settings
+from resources.source.catalog import Catalog
+from resources.source.connection import connect_source
+from resources.source.declarations import load_declarations
+from resources.store.attempts import AttemptStore
+from resources.store.models import Task
+from resources.task_types.base import TaskType
+
+SOURCE_PREFIX = "source"
+
+# Dagster's default strategy goes on from the failed step, and finds nothing to do where a
+# process died after its last one.
+RUN_TAGS = {"dagster/retry_strategy": "ALL_STEPS"}
+
+
+def export_definitions(task_type: TaskType) -> Definitions:
+    """All that Dagster needs to know of an export: its asset, its source, its job."""
+    name = task_type.name
+    return Definitions(
+        assets=[_source_table(task_type), _export_asset(task_type)],
+        jobs=[
+            define_asset_job(
+                name,
+                selection=[AssetKey(asset_path(name))],
+                description=task_type.summary,
+                tags=RUN_TAGS,
+                executor_def=in_process_executor,
+            )
+        ],
+    )
+
+
+def _source_table(task_type: TaskType) -> AssetSpec:
+    return AssetSpec(
+        _source_key(task_type),
+        description=f"The table behind the dataset {task_type.dataset}, as datasets.toml says",
+        group_name="source",
+        kinds={"table"},
+    )
+
+
+def _source_key(task_type: TaskType) -> AssetKey:
+    return AssetKey([SOURCE_PREFIX, task_type.dataset])
+
+
+def _export_asset(task_type: TaskType) -> AssetsDefinition:
+    parameters = config_model(task_type)
+
+    @asset(
+        key=AssetKey(asset_path(task_type.name)),
+        deps=[_source_key(task_type)],
+        description=task_type.summary,
+        group_name="exports",
+        kinds={"pandas", "parquet"},
+    )
+    def export(context: AssetExecutionContext, config: parameters) -> MaterializeResult[Any]:  # type: ignore[valid-type]
+        return _run_export(task_type, context, config)
+
+    return export
+
+
+def config_model(task_type: TaskType) -> type[Config]:
+    """The run config of a task type's job, with the fields of the request it stands for."""
+    options = create_model(
+        f"{task_type.name}_options", __base__=Config, **_config_fields(task_type.options)
+    )
+    fields = _config_fields(TaskRequest)
+    del fields["task_type"]
+    fields["options"] = (options, Field(default_factory=options))
+    return create_model(f"{task_type.name}_parameters", __base__=Config, **fields)
+
+
+def _config_fields(model: type[BaseModel]) -> dict[str, Any]:
+    return {name: _config_field(field) for name, field in model.model_fields.items()}
+
+
+def _config_field(field: FieldInfo) -> tuple[Any, Any]:
+    """The field for Dagster: it checks the plain type; the request's model checks the rest."""
+    plain: Any = field.annotation
+    if isinstance(plain, type) and issubclass(plain, Enum):
+        plain = str  # Dagster would want the member's name where the API wants its value
+    default = field.get_default(call_default_factory=True)
+    return (plain, Field(default=default, description=field.description))
+
+
+def _run_export(
+    task_type: TaskType, context: AssetExecutionContext, config: Config
+) -> MaterializeResult[Any]:
+    """Do the task of this run. A task whose result stands already is left as it is."""
+    settings = load_settings()
+    attempt = AttemptStore(state_engine(), context.run_id)
+    with _failures_told(context, attempt):
+        task = attempt.claim()
+        if task.result is not None:
+            return MaterializeResult(metadata={"task": task.id, "rows": task.result["rows"]})
+        source = connect_source(settings.source)
+        catalog = Catalog(source, load_declarations(settings.datasets))
+        body = {"task_type": task_type.name, **config.model_dump(exclude_none=True)}
+        with RunControl(attempt) as control:
+            request = parse_request(body, catalog)
+            export = Export(
+                request=request,
+                selection=select_rows(request, catalog),
+                source=source,
+                folder=ResultStore(settings.results_folder).attempt(task.id, context.run_id),
+                attempt=attempt,
+                control=control,
+            )
+            return MaterializeResult(metadata=_metadata(task, export.run()))
+
+
+@contextmanager
+def _failures_told(context: AssetExecutionContext, attempt: AttemptStore) -> Iterator[None]:
+    """Turn this service's errors into the task's ``error`` and the end of the run."""
+    try:
+        yield
+    except AttemptSuperseded:
+        end_as_cancelled(context.instance, context.run_id)
+    except (TaskFailed, InvalidRequest, DeclarationError, SourceUnavailable) as error:
+        failure = _as_task_failure(error)
+        try:
+            attempt.record_error(failure)
+        except AttemptSuperseded:
+            end_as_cancelled(context.instance, context.run_id)
+        raise Failure(
+            description=f"{failure.code}: {failure.detail}", allow_retries=False
+        ) from error
+
+
+def _as_task_failure(error: Exception) -> TaskFailed:
+    match error:
+        case TaskFailed():
+            return error
+        case InvalidRequest():
+            return TaskFailed("invalid_request", str(error), retryable=False)
+        case SourceUnavailable():
+            return TaskFailed("source_unavailable", str(error), retryable=True)
+        case _:
+            detail = "The dataset's declaration does not fit the source. Tell the operator."
+            return TaskFailed("dataset_unusable", detail, retryable=False)
+
+
+def _metadata(task: Task, exported: Exported) -> dict[str, Any]:
+    manifest = exported.manifest
+    columns = [TableColumn(each["name"], each["type"]) for each in manifest["schema"]]
+    return {
+        "task": task.id,
+        "rows": manifest["rows"],
+        "bytes": manifest["bytes"],
+        "parts": len(manifest["files"]),
+        "seconds": round(exported.seconds, 3),
+        "dagster/column_schema": MetadataValue.table_schema(TableSchema(columns)),
+        "dagster/row_count": manifest["rows"],
+    }

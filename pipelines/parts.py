@@ -1,0 +1,127 @@
+"""Writes frames into a result's files, part by part."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Protocol
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from resources.results import AttemptFolder, HashingFile, ResultFile
+from resources.task_types.export_options import FileFormat
+
+PART_ROWS = 1_000_000
+PART_BYTES = 256 * 2**20
+MEDIA_TYPES = {
+    FileFormat.PARQUET: "application/vnd.apache.parquet",
+    FileFormat.CSV: "text/csv; charset=utf-8",
+}
+
+
+class _Encoder(Protocol):
+    """What pyarrow's Parquet and CSV writers have in common."""
+
+    def write_batch(self, batch: pa.RecordBatch) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class _OpenPart:
+    name: str
+    file: HashingFile
+    encoder: _Encoder
+    closing: ExitStack
+    rows: int = 0
+
+
+class PartWriter:
+    """Writes frames of one schema; starts a new file when one is full.
+
+    A result without rows has one file: the format's header alone.
+    """
+
+    def __init__(self, folder: AttemptFolder, schema: pa.Schema, file_format: FileFormat) -> None:
+        self._folder = folder
+        self._schema = schema
+        self._format = file_format
+        self._open: _OpenPart | None = None
+        self.files: list[ResultFile] = []
+
+    @property
+    def rows(self) -> int:
+        """Rows in all finished files."""
+        return sum(file.rows for file in self.files)
+
+    def write(self, frame: pd.DataFrame) -> None:
+        """Append the rows of ``frame``.
+
+        Raises:
+            TaskFailed: The storage does not take them (``storage_unavailable``).
+        """
+        batch = pa.RecordBatch.from_pandas(frame, schema=self._schema, preserve_index=False)
+        for piece in self._pieces(batch):
+            part = self._open or self._begin()
+            part.encoder.write_batch(piece)
+            part.rows += piece.num_rows
+            if part.rows >= PART_ROWS or part.file.tell() >= PART_BYTES:
+                self._finish(part)
+
+    def _pieces(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """``batch``, cut where a part is full."""
+        start = 0
+        while start < batch.num_rows:
+            room = PART_ROWS - (self._open.rows if self._open else 0)
+            piece = batch.slice(start, room)
+            start += piece.num_rows
+            yield piece
+
+    def close(self) -> list[ResultFile]:
+        """Finish the last file; returns all of them."""
+        if self._open is not None or not self.files:
+            self._finish(self._open or self._begin())
+        return self.files
+
+    def abandon(self) -> None:
+        """Let go of the file that is being written; it stays unfinished."""
+        if self._open is not None:
+            self._open.closing.close()
+            self._open = None
+
+    def _begin(self) -> _OpenPart:
+        name = f"part-{len(self.files) + 1:05d}.{self._format}"
+        closing = ExitStack()
+        file = closing.enter_context(self._folder.writing(name))
+        part = _OpenPart(name, file, _encoder(file, self._schema, self._format), closing)
+        self._open = part
+        return part
+
+    def _finish(self, part: _OpenPart) -> None:
+        part.encoder.close()
+        part.closing.close()
+        self._open = None
+        self.files.append(
+            ResultFile(
+                name=part.name,
+                rows=part.rows,
+                bytes=part.file.tell(),
+                sha256=part.file.sha256,
+                media_type=MEDIA_TYPES[self._format],
+            )
+        )
+        self._folder.write_checkpoint(self.files)
+
+
+def _encoder(file: HashingFile, schema: pa.Schema, file_format: FileFormat) -> _Encoder:
+    sink = pa.PythonFile(file, mode="w")
+    encoder: _Encoder
+    match file_format:
+        case FileFormat.PARQUET:
+            encoder = pyarrow.parquet.ParquetWriter(sink, schema, compression="zstd")
+        case FileFormat.CSV:
+            # Texts are quoted and nulls are not, so an empty text and null can be told apart.
+            encoder = pyarrow.csv.CSVWriter(sink, schema)
+    return encoder

@@ -1,0 +1,118 @@
+"""Keeps a run in touch with its task: heartbeat, progress, and the wish to stop."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from resources.errors import AttemptSuperseded, Unavailable
+from resources.store.attempts import AttemptStore
+
+CANCEL_POLL_SECONDS = 1.0
+HEARTBEAT_SECONDS = 5.0
+# At most two writes a second, however fast rows come.
+PROGRESS_SECONDS = 0.5
+
+_logger = logging.getLogger(__name__)
+
+
+class RunControl:
+    """Watches the task's row from a thread of its own while the run works.
+
+    When the task is no longer this run's, it calls what `interruptible` was given, so that a
+    query that takes minutes ends too; `raise_if_stopped` then tells the run.
+    """
+
+    def __init__(self, attempt: AttemptStore) -> None:
+        self._attempt = attempt
+        self._stopped = threading.Event()
+        self._finished = threading.Event()
+        self._interrupt: Callable[[], None] | None = None
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._watch, name="run-control", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._finished.set()
+        self._thread.join()
+
+    def raise_if_stopped(self) -> None:
+        """Return while the task is this run's.
+
+        Raises:
+            AttemptSuperseded: It is not.
+        """
+        if self._stopped.is_set():
+            raise AttemptSuperseded
+
+    @contextmanager
+    def interruptible(self, interrupt: Callable[[], None]) -> Iterator[None]:
+        """While inside, ``interrupt`` is called from the watching thread when the run must stop."""
+        with self._lock:
+            self._interrupt = interrupt
+        try:
+            self.raise_if_stopped()
+            yield
+        finally:
+            with self._lock:
+                self._interrupt = None
+
+    def _watch(self) -> None:
+        beaten_at = time.monotonic()
+        while not self._finished.wait(CANCEL_POLL_SECONDS):
+            try:
+                if time.monotonic() - beaten_at >= HEARTBEAT_SECONDS:
+                    self._attempt.beat()
+                    beaten_at = time.monotonic()
+                else:
+                    self._attempt.check()
+            except AttemptSuperseded:
+                self._stop()
+                return
+            except Unavailable:
+                # Whether the task is still ours shows when the database is back; until then
+                # nothing can be published.
+                _logger.warning("The task database does not answer; the run goes on.")
+
+    def _stop(self) -> None:
+        self._stopped.set()
+        while not self._finished.wait(CANCEL_POLL_SECONDS / 10):
+            with self._lock:
+                if self._interrupt is not None:
+                    # Again and again: the query may not have begun when it was first cancelled.
+                    self._interrupt()
+
+
+class Progress:
+    """Counts rows, and tells the task's row at most twice a second."""
+
+    def __init__(self, attempt: AttemptStore, total: int) -> None:
+        self._attempt = attempt
+        self._total = total
+        self._processed = 0
+        self._told_at = 0.0
+
+    def advance(self, rows: int) -> None:
+        """Count ``rows`` more.
+
+        Raises:
+            AttemptSuperseded: Cancelled, or another run's by now.
+        """
+        self._processed += rows
+        if time.monotonic() - self._told_at >= PROGRESS_SECONDS:
+            try:
+                self._attempt.report_progress(self._processed, self._total)
+            except Unavailable:
+                _logger.warning("The task database does not answer; progress is not told.")
+            self._told_at = time.monotonic()

@@ -1,0 +1,43 @@
+"""Dagster's run queue with this service's limits."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from dagster._config.config_schema import UserConfigSchema
+from dagster._core.run_coordinator import QueuedRunCoordinator
+from dagster._serdes import ConfigurableClassData
+
+from resources.settings import load_settings
+
+# While the code server is away its runs go back to the queue, again and again; stock gives up at
+# once and fails every queued run.
+CODE_SERVER_RETRIES = 100_000
+CODE_SERVER_RETRY_SECONDS = 1
+# The queue's daemon is woken by events; this is for what no event tells of.
+FALLBACK_INTERVAL_SECONDS = 5
+
+
+class WorkersRunCoordinator(QueuedRunCoordinator[Any]):
+    """Queues runs; as many as there are slots run at once."""
+
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(
+            max_concurrent_runs=load_settings().slots,
+            dequeue_interval_seconds=FALLBACK_INTERVAL_SECONDS,
+            max_user_code_failure_retries=CODE_SERVER_RETRIES,
+            user_code_failure_retry_delay=CODE_SERVER_RETRY_SECONDS,
+            block_op_concurrency_limited_runs={"enabled": False},
+            inst_data=inst_data,
+        )
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        """None: `Settings` says everything."""
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]
+    ) -> Self:
+        """As Dagster makes it."""
+        return cls(inst_data=inst_data)

@@ -1,0 +1,219 @@
+"""Dagster's storage, in the task store's database and on its connections.
+
+Stock storage opens a connection for every query and commits each statement by itself. Here all of
+a process's storages share one pool, and a run and its task change in one transaction.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache
+from typing import Any, ClassVar, Self
+
+from dagster import DagsterEvent, DagsterRun
+from dagster._config.config_schema import UserConfigSchema
+from dagster._core.events import EVENT_TYPE_TO_PIPELINE_RUN_STATUS, JobFailureData
+from dagster._core.execution.retries import auto_reexecution_should_retry_run
+from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.dagster_run import DagsterRunStatus
+from dagster._core.storage.event_log.base import EventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.runs.base import RunStorage
+from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
+from dagster._core.storage.schedules.base import ScheduleStorage
+from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
+from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from dagster_postgres import (
+    PostgresEventLogStorage,
+    PostgresRunStorage,
+    PostgresScheduleStorage,
+)
+from sqlalchemy import Connection, Engine
+
+from resources.engine import projection
+from resources.settings import Settings, load_settings
+from resources.store.database import connect
+from resources.store.models import Task
+
+
+@cache
+def state_engine() -> Engine:
+    """The engine of this process for the state database."""
+    return connect(load_settings().state_url)
+
+
+class _ProjectingRunStorage(SqlRunStorage):
+    """Writes the task whenever it writes a run, in one transaction."""
+
+    _joined: ClassVar[threading.local] = threading.local()
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """The transaction this thread is in, else a connection of the stock storage's kind."""
+        joined: Connection | None = getattr(self._joined, "connection", None)
+        if joined is not None:
+            yield joined
+        else:
+            with super().connect() as connection:  # type: ignore[safe-super]
+                yield connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """One transaction for all that the stock storage does inside."""
+        with state_engine().begin() as connection:
+            self._joined.connection = connection
+            try:
+                yield connection
+            finally:
+                self._joined.connection = None
+
+    def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
+        """Store a new run, and join it with its task."""
+        with self._transaction() as connection:
+            return super().add_run(projection.run_added(connection, dagster_run))
+
+    def handle_run_event(
+        self, run_id: str, event: DagsterEvent, update_timestamp: datetime | None = None
+    ) -> None:
+        """Move a run to the state that ``event`` means, and its task with it.
+
+        A run that is finished stays as it is: its process may have got further than the
+        request that ended it (dagster#34175).
+        """
+        if event.event_type not in EVENT_TYPE_TO_PIPELINE_RUN_STATUS:
+            return
+        with self._transaction() as connection:
+            task = projection.lock_task(connection, run_id)
+            run = self._get_run_by_id(run_id)
+            if run is None or run.is_finished:
+                return
+            event = projection.as_it_ends(task, event)
+            super().handle_run_event(run_id, event, update_timestamp)
+            if task is not None:
+                self._project(connection, task, run_id, event)
+
+    def _project(
+        self, connection: Connection, task: Task, run_id: str, event: DagsterEvent
+    ) -> None:
+        run = self._get_run_by_id(run_id)
+        if run is None:
+            return
+        # Dagster itself decides this only after the event, when the task was read already.
+        will_retry = run.status == DagsterRunStatus.FAILURE and self._will_retry(run, event)
+        projection.run_changed(connection, task, run.status, event, will_retry=will_retry)
+
+    def _will_retry(self, run: DagsterRun, event: DagsterEvent) -> bool:
+        data = event.event_specific_data
+        reason = data.failure_reason if isinstance(data, JobFailureData) else None
+        instance = self._instance
+        return instance.run_retries_enabled and auto_reexecution_should_retry_run(
+            instance, run, reason
+        )
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run; its task, if open, has failed."""
+        with self._transaction() as connection:
+            projection.run_deleted(connection, run_id)
+            super().delete_run(run_id)
+
+
+class _SqliteRuns(_ProjectingRunStorage, SqliteRunStorage):
+    """Runs in the SQLite file that holds the tasks too."""
+
+
+class _Pooled:
+    """A storage for PostgreSQL on this process's pool."""
+
+    _engine: Engine
+
+    def use_pool(self) -> None:
+        """Replace the stock engine, which opens a connection for each query."""
+        self._engine = state_engine().execution_options(isolation_level="AUTOCOMMIT")
+
+    def optimize_for_webserver(
+        self, statement_timeout: int, pool_recycle: int, max_overflow: int
+    ) -> None:
+        """Nothing: the web server would get a second pool for each storage."""
+
+
+class _PostgresRuns(_Pooled, _ProjectingRunStorage, PostgresRunStorage):
+    """Runs in the PostgreSQL database that holds the tasks too."""
+
+
+class _PostgresEvents(_Pooled, PostgresEventLogStorage):
+    """Events in the same database."""
+
+
+class _PostgresSchedules(_Pooled, PostgresScheduleStorage):
+    """Schedules and their ticks in the same database."""
+
+
+class WorkersStorage(DagsterStorage, ConfigurableClass):
+    """Dagster's runs, events and schedules: in SQLite by default, else in PostgreSQL."""
+
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        self._inst_data = inst_data
+        self._runs: RunStorage
+        self._events: EventLogStorage
+        self._schedules: ScheduleStorage
+        settings = load_settings()
+        if settings.database_url is None:
+            self._open_sqlite(settings)
+        else:
+            self._open_postgresql(settings)
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def _open_sqlite(self, settings: Settings) -> None:
+        folder = settings.state_folder
+        self._runs = _SqliteRuns.from_local(str(folder))
+        self._events = SqliteEventLogStorage(str(folder / "events"))
+        self._schedules = SqliteScheduleStorage.from_local(str(folder / "schedules"))
+
+    def _open_postgresql(self, settings: Settings) -> None:
+        url = settings.state_url.render_as_string(hide_password=False)
+        self._runs = runs = _PostgresRuns(url)
+        self._events = events = _PostgresEvents(url)
+        self._schedules = schedules = _PostgresSchedules(url)
+        for storage in (runs, events, schedules):
+            storage.use_pool()
+
+    def register_instance(self, instance: Any) -> None:
+        """Make ``instance`` known to each storage."""
+        super().register_instance(instance)
+        for storage in (self._runs, self._events, self._schedules):
+            if not storage.has_instance:
+                storage.register_instance(instance)
+
+    @property
+    def run_storage(self) -> RunStorage:
+        """Runs, and the tasks with them."""
+        return self._runs
+
+    @property
+    def event_log_storage(self) -> EventLogStorage:
+        """What happened in runs."""
+        return self._events
+
+    @property
+    def schedule_storage(self) -> ScheduleStorage:
+        """Schedules and their ticks."""
+        return self._schedules
+
+    @property
+    def inst_data(self) -> ConfigurableClassData | None:
+        """What dagster.yaml says of this class."""
+        return self._inst_data
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        """None: `Settings` says everything."""
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> Self:
+        """As Dagster makes it."""
+        return cls(inst_data=inst_data)

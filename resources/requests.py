@@ -1,0 +1,182 @@
+"""A task as it is asked for: from the JSON of a request to a checked `TaskRequest`.
+
+The API checks what clients send; a run checks its run config, which somebody may have edited in
+Dagster's UI, with the same code.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from resources.errors import FieldError, InvalidRequest
+from resources.source.catalog import Catalog, Dataset
+from resources.source.filters import parse_filters
+from resources.source.query import Selection
+from resources.task_types import REGISTRY
+from resources.task_types.base import TaskType
+from resources.task_types.export_options import ExportOptions
+from resources.timestamps import normalize_rfc3339, parse_rfc3339
+
+MAX_BATCH_SIZE = 100_000
+DEFAULT_BATCH_SIZE = 1_000
+
+# Ours for each kind of error pydantic finds; kinds that are not here are already ours.
+_CODES = {
+    "missing": "required",
+    "extra_forbidden": "unknown_field",
+    "greater_than": "out_of_range",
+    "greater_than_equal": "out_of_range",
+    "less_than": "out_of_range",
+    "less_than_equal": "out_of_range",
+    "too_short": "out_of_range",
+    "too_long": "out_of_range",
+    "enum": "invalid_value",
+    "string_unicode": "invalid_value",
+}
+
+
+def _known_task_type(name: str) -> str:
+    if name not in REGISTRY:
+        known = ", ".join(sorted(REGISTRY))
+        raise PydanticCustomError(
+            "unknown_task_type", "Should be one of: {known}", {"known": known}
+        )
+    return name
+
+
+def _instant(text: str) -> str:
+    try:
+        return normalize_rfc3339(text)
+    except ValueError as error:
+        raise PydanticCustomError("invalid_date", "The date {why}", {"why": str(error)}) from error
+
+
+class TaskRequest(BaseModel):
+    """What a client asks for. Dates are RFC 3339 texts in UTC."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    task_type: Annotated[str, AfterValidator(_known_task_type)]
+    batch_size: int = Field(default=DEFAULT_BATCH_SIZE, ge=1, le=MAX_BATCH_SIZE)
+    filters: dict[str, Any] = Field(default_factory=dict)
+    date_from: Annotated[str, AfterValidator(_instant)] | None = None
+    date_to: Annotated[str, AfterValidator(_instant)] | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def type(self) -> TaskType:
+        """The task type."""
+        return REGISTRY[self.task_type]
+
+
+def parse_request(body: Mapping[str, Any], catalog: Catalog) -> TaskRequest:
+    """The request in the JSON object ``body``, its options completed with their defaults.
+
+    Raises:
+        InvalidRequest: With every bad field.
+        DeclarationError: The dataset is not declared as the source has it.
+        SourceUnavailable: The source had to be asked and does not answer.
+    """
+    errors: list[FieldError] = []
+    request = _shape(body, errors)
+    task_type = REGISTRY.get(str(body.get("task_type")))
+    if task_type is not None:
+        options = _options(task_type, body.get("options"), errors)
+        dataset = catalog.dataset(task_type.dataset)
+        errors += _dataset_errors(body, dataset, options)
+    if errors or request is None or task_type is None or options is None:
+        raise InvalidRequest(errors)
+    return request.model_copy(
+        update={"options": options.model_dump(mode="json", exclude_none=True)}
+    )
+
+
+def select_rows(request: TaskRequest, catalog: Catalog) -> Selection:
+    """What an export that was asked for by ``request`` is to read.
+
+    Raises:
+        InvalidRequest: The dataset changed since the request was accepted, and does not fit it.
+        DeclarationError: The dataset is not declared as the source has it.
+        SourceUnavailable: The source does not answer.
+    """
+    dataset = catalog.dataset(request.type.dataset)
+    conditions, errors = parse_filters(request.filters, dataset.columns)
+    if errors:
+        raise InvalidRequest(errors)
+    names = request.options.get("columns") or list(dataset.columns)
+    return Selection(
+        dataset=dataset,
+        columns=[dataset.columns[name] for name in names],
+        conditions=conditions,
+        date_from=request.date_from,
+        date_to=request.date_to,
+    )
+
+
+def _shape(body: Mapping[str, Any], errors: list[FieldError]) -> TaskRequest | None:
+    try:
+        return TaskRequest.model_validate(dict(body))
+    except ValidationError as error:
+        errors += field_errors(error)
+        return None
+
+
+def _options(task_type: TaskType, given: Any, errors: list[FieldError]) -> BaseModel | None:
+    if given is not None and not isinstance(given, dict):
+        return None  # the shape's errors tell
+    try:
+        return task_type.options.model_validate(given or {})
+    except ValidationError as error:
+        errors += field_errors(error, prefix="/options")
+        return None
+
+
+def _dataset_errors(
+    body: Mapping[str, Any], dataset: Dataset, options: BaseModel | None
+) -> list[FieldError]:
+    """What does not fit the dataset, of the fields whose shape is right."""
+    errors: list[FieldError] = []
+    filters = body.get("filters")
+    if isinstance(filters, dict):
+        errors += parse_filters(filters, dataset.columns)[1]
+    errors += _date_errors(body, dataset)
+    if isinstance(options, ExportOptions):
+        errors += [
+            FieldError(f"/options/columns/{index}", "unknown_column", "No such column.")
+            for index, name in enumerate(options.columns or [])
+            if name not in dataset.columns
+        ]
+    return errors
+
+
+def _date_errors(body: Mapping[str, Any], dataset: Dataset) -> list[FieldError]:
+    dates = {name: body[name] for name in ("date_from", "date_to") if body.get(name) is not None}
+    if dates and dataset.date_column is None:
+        detail = "The dataset has no date column."
+        return [FieldError(f"/{name}", "no_date_column", detail) for name in dates]
+    try:
+        first, last = (parse_rfc3339(str(dates[name])) for name in ("date_from", "date_to"))
+    except (KeyError, ValueError):
+        return []  # open at one end, or the shape's errors tell
+    if first > last:
+        return [FieldError("/date_to", "reversed_dates", "date_to lies before date_from.")]
+    return []
+
+
+def field_errors(error: ValidationError, prefix: str = "") -> list[FieldError]:
+    """What pydantic found, in this service's words. No input is repeated."""
+    return [_field_error(each, prefix) for each in error.errors(include_input=False)]
+
+
+def _field_error(error: ErrorDetails, prefix: str) -> FieldError:
+    steps = (str(step).replace("~", "~0").replace("/", "~1") for step in error["loc"])
+    pointer = "/".join([prefix, *steps])
+    return FieldError(pointer, _code(error["type"]), error["msg"] + ".")
+
+
+def _code(kind: str) -> str:
+    if kind.endswith("_type"):
+        return kind if kind == "unknown_task_type" else "invalid_type"
+    return _CODES.get(kind, kind)

@@ -1,0 +1,153 @@
+"""The service's settings: one typed class, read from ``WORKERS_*`` in the environment.
+
+Nothing else in the project reads the environment for its configuration.
+"""
+
+import os
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+STATE_FOLDER = "state"
+DEMO_SOURCE_NAME = "demo-source.sqlite"
+MAX_PORT = 65_535
+
+# SQLAlchemy 2.1 reads "postgresql://" as psycopg 3; Dagster's storage needs psycopg 2.
+POSTGRESQL_DRIVER = "postgresql+psycopg2"
+
+
+def _default_home() -> Path:
+    """``DAGSTER_HOME`` where Dagster is started by hand, else ``.workers`` in this folder."""
+    return Path(os.environ.get("DAGSTER_HOME") or ".workers")
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        msg = "must be an http or https URL, for example https://tasks.example.com"
+        raise ValueError(msg)
+    return value.rstrip("/")
+
+
+def with_driver(url: str) -> URL:
+    """The SQLAlchemy URL of ``url``, with the driver this service uses for its database.
+
+    Raises:
+        ValueError: ``url`` is not a database URL. The message does not repeat it: it may
+            hold a password.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        msg = "is not a database URL, for example postgresql://user@host:5432/name"
+        raise ValueError(msg) from error
+    if parsed.get_backend_name() in {"postgresql", "postgres"}:
+        return parsed.set(drivername=POSTGRESQL_DRIVER)
+    return parsed
+
+
+class Settings(BaseSettings):
+    """Every setting of the service, each read from ``WORKERS_<NAME>``."""
+
+    model_config = SettingsConfigDict(env_prefix="WORKERS_", frozen=True, env_ignore_empty=True)
+
+    home: Path = Field(
+        default_factory=_default_home,
+        description="Folder for state, results, logs; also Dagster's home",
+    )
+    database_url: SecretStr | None = Field(
+        default=None, description="PostgreSQL for state; unset: SQLite in `WORKERS_HOME`"
+    )
+    source_url: SecretStr | None = Field(
+        default=None, description="The database to export from; unset: the demo source"
+    )
+    datasets: Path = Field(
+        default=PROJECT_ROOT / "datasets.toml", description="What may be exported: the declarations"
+    )
+    api_host: str = Field(default="127.0.0.1", description="Address the API listens on")
+    api_port: int = Field(default=8000, ge=1, le=MAX_PORT, description="Port of the API")
+    ui_host: str = Field(default="127.0.0.1", description="Address Dagster's UI listens on")
+    ui_port: int = Field(default=3000, ge=1, le=MAX_PORT, description="Port of Dagster's UI")
+    public_url: Annotated[str, AfterValidator(_http_url)] | None = Field(
+        default=None, description="Base of the URLs in answers; unset: the request's Host"
+    )
+    slots: int = Field(default=2, ge=1, le=64, description="Tasks that run at the same time")
+    result_retention: timedelta = Field(
+        default=timedelta(days=7),
+        gt=timedelta(0),
+        description="How long a result can be fetched (ISO 8601 duration)",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least severe log line that is written"
+    )
+
+    @field_validator("home", "datasets")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and with_driver(value.get_secret_value()).drivername != POSTGRESQL_DRIVER:
+            msg = "must be a PostgreSQL URL; leave it unset to use SQLite in WORKERS_HOME"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("source_url")
+    @classmethod
+    def _is_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value:
+            with_driver(value.get_secret_value())
+        return value
+
+    @property
+    def state_url(self) -> URL:
+        """The database of tasks, tokens and Dagster's runs.
+
+        On SQLite the file is the one in which Dagster keeps its runs: a run and its task
+        change in one transaction.
+        """
+        if self.database_url:
+            return with_driver(self.database_url.get_secret_value())
+        return URL.create("sqlite", database=str(self.state_folder / "runs.db"))
+
+    @property
+    def state_folder(self) -> Path:
+        """Where the embedded databases lie (SQLite only)."""
+        return self.home / STATE_FOLDER
+
+    @property
+    def source(self) -> URL:
+        """The database that is exported from."""
+        if self.source_url:
+            return with_driver(self.source_url.get_secret_value())
+        return URL.create("sqlite", database=str(self.demo_source_path))
+
+    @property
+    def demo_source_path(self) -> Path:
+        """Where the demo source lies or will lie."""
+        return self.home / DEMO_SOURCE_NAME
+
+    @property
+    def results_folder(self) -> Path:
+        """The folder of all results: ``<task id>/<run id>/<file>``."""
+        return self.home / "results"
+
+
+@cache
+def load_settings() -> Settings:
+    """The settings of this process, read once.
+
+    Raises:
+        pydantic.ValidationError: A variable has an unusable value; it names the setting.
+    """
+    return Settings()

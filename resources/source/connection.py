@@ -1,0 +1,119 @@
+"""The connection to the source, and everything in which source databases differ."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Engine,
+    NullPool,
+    column,
+    create_engine,
+    event,
+)
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from resources.errors import SourceUnavailable
+
+CONNECT_TIMEOUT_SECONDS = 5
+SQLITE_BUSY_TIMEOUT_SECONDS = 10
+
+
+def connect_source(url: URL) -> Engine:
+    """An engine for the source at ``url``: read-only, one connection for each use."""
+    if url.get_backend_name() == "sqlite":
+        return _connect_sqlite(url)
+    return create_engine(
+        url,
+        poolclass=NullPool,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "application_name": "workers",
+            "options": "-c default_transaction_read_only=on -c timezone=UTC",
+        },
+    )
+
+
+def _connect_sqlite(url: URL) -> Engine:
+    # "ro" never makes an empty database of a file that is missing.
+    read_only = URL.create(
+        "sqlite", database=f"file:{url.database}", query={"mode": "ro", "uri": "true"}
+    )
+    engine = create_engine(
+        read_only,
+        poolclass=NullPool,
+        connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    return engine
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None
+
+
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """A transaction in which every query sees the source as it is at the first one.
+
+    Raises:
+        SourceUnavailable: The source does not answer.
+    """
+    try:
+        with engine.connect() as connection:
+            reader = _read_only(connection)
+            with reader.begin():
+                yield reader
+    except DBAPIError as error:
+        msg = "The source database does not answer, or refused a query."
+        raise SourceUnavailable(msg) from error
+
+
+def _read_only(connection: Connection) -> Connection:
+    if connection.dialect.name == "postgresql":
+        return connection.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+    return connection  # SQLite: a transaction that has read is a snapshot
+
+
+def cancel_query(connection: Connection) -> None:
+    """End the query that runs on ``connection``; to be called from another thread."""
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name == "sqlite":
+        driver.interrupt()
+    else:
+        driver.cancel()
+
+
+def like(dialect: str, name: str, pattern: str) -> ColumnElement[bool]:
+    """``name LIKE pattern``, telling cases apart; a backslash escapes.
+
+    SQLite's LIKE does not tell them apart, its GLOB does.
+    """
+    if dialect == "sqlite":
+        return column(name).op("GLOB")(glob_from_like(pattern))
+    return column(name).like(pattern, escape="\\")
+
+
+def glob_from_like(pattern: str) -> str:
+    """The GLOB pattern that matches what the LIKE ``pattern`` does."""
+    wildcards = {"%": "*", "_": "?"}
+    glob: list[str] = []
+    characters = iter(pattern)
+    for character in characters:
+        if character == "\\":
+            glob.append(_glob_literal(next(characters, "\\")))
+        else:
+            glob.append(wildcards.get(character) or _glob_literal(character))
+    return "".join(glob)
+
+
+def _glob_literal(character: str) -> str:
+    return f"[{character}]" if character in "*?[" else character

@@ -1,0 +1,199 @@
+"""What a task selects, as SQL. Every value is bound; none becomes text of the statement."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Select, bindparam, column, func, not_, or_, select
+
+from resources.source.catalog import Dataset
+from resources.source.columns import Column, Kind
+from resources.source.connection import like
+from resources.source.filters import Condition, Operator
+from resources.timestamps import ONE_SECOND, has_fraction, parse_rfc3339
+
+_LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which rows and columns of a dataset a task is about.
+
+    Attributes:
+        dataset: The dataset.
+        columns: The columns to read, in this order.
+        conditions: What the rows must meet, all of it.
+        date_from: First instant of the window, RFC 3339, inclusive; None: open.
+        date_to: Last instant of the window, RFC 3339, inclusive; None: open. Without a
+            fraction of a second it includes its whole second.
+    """
+
+    dataset: Dataset
+    columns: Sequence[Column]
+    conditions: Sequence[Condition]
+    date_from: str | None
+    date_to: str | None
+
+    def count_query(self, dialect: str) -> Select[Any]:
+        """How many rows there are."""
+        return select(func.count()).select_from(self.dataset.table).where(*self._where(dialect))
+
+    @property
+    def read_names(self) -> list[str]:
+        """The columns a query reads: those of `columns`, then what the key has besides."""
+        names = [each.name for each in self.columns]
+        return names + [name for name in self.dataset.key if name not in names]
+
+    def rows_query(self, dialect: str) -> Select[Any]:
+        """The rows, in the order of the key: the columns `read_names`."""
+        read: list[ColumnElement[Any]] = [column(name) for name in self.read_names]
+        return (
+            select(*read)
+            .select_from(self.dataset.table)
+            .where(*self._where(dialect))
+            .order_by(*(column(name) for name in self.dataset.key))
+        )
+
+    def _where(self, dialect: str) -> list[ColumnElement[bool]]:
+        spelling = _Spelling(dialect, self.dataset.zone)
+        return [
+            *(_comparison(each, spelling) for each in self.conditions),
+            *self._window(spelling),
+        ]
+
+    def _window(self, spelling: "_Spelling") -> list[ColumnElement[bool]]:
+        dates = self.dataset.date_column
+        if dates is None:
+            return []
+        bounds: list[ColumnElement[bool]] = []
+        if self.date_from is not None:
+            bounds.append(_since(dates, parse_rfc3339(self.date_from), spelling))
+        if self.date_to is not None:
+            bounds.append(_until(dates, self.date_to, spelling))
+        return bounds
+
+
+def _since(dates: Column, first: datetime, spelling: "_Spelling") -> ColumnElement[bool]:
+    if dates.kind is not Kind.DATE:
+        return _column(dates) >= _bound(spelling.first(dates, first))
+    # A date stands for its midnight: a window that opens later in the day leaves it out.
+    local = _in_zone(first, spelling.zone)
+    if local.time() == time.min:
+        return _column(dates) >= _bound(spelling.first(dates, local.date()))
+    return _column(dates) > _bound(spelling.last(dates, local.date()))
+
+
+def _until(dates: Column, date_to: str, spelling: "_Spelling") -> ColumnElement[bool]:
+    last = parse_rfc3339(date_to)
+    if dates.kind is Kind.DATE:
+        return _column(dates) <= _bound(spelling.last(dates, _in_zone(last, spelling.zone).date()))
+    if has_fraction(date_to):
+        return _column(dates) <= _bound(spelling.last(dates, last))
+    if last > _LAST_INSTANT - ONE_SECOND:
+        return _column(dates) <= _bound(spelling.last(dates, _LAST_INSTANT))
+    return _column(dates) < _bound(spelling.first(dates, last + ONE_SECOND))
+
+
+def _comparison(condition: Condition, spelling: "_Spelling") -> ColumnElement[bool]:
+    of, value = condition.column, condition.value
+    compared = _column(of)
+    match condition.operator:
+        case Operator.IS_NULL:
+            return compared.is_(None)
+        case Operator.EQ:
+            return _equals(of, value, spelling)
+        case Operator.NE:
+            return not_(_equals(of, value, spelling))
+        case Operator.ANY_OF:
+            return _any_of(of, value, spelling)
+        case Operator.LIKE:
+            return like(spelling.dialect, of.name, value)
+        case Operator.GT:
+            return compared > _bound(spelling.last(of, value))
+        case Operator.GTE:
+            return compared >= _bound(spelling.first(of, value))
+        case Operator.LT:
+            return compared < _bound(spelling.first(of, value))
+        case Operator.LTE:
+            return compared <= _bound(spelling.last(of, value))
+
+
+def _equals(of: Column, value: Any, spelling: "_Spelling") -> ColumnElement[bool]:
+    first, last = spelling.first(of, value), spelling.last(of, value)
+    if first == last:
+        return _column(of) == _bound(first)
+    return _column(of).between(_bound(first), _bound(last))
+
+
+def _any_of(of: Column, values: Sequence[Any], spelling: "_Spelling") -> ColumnElement[bool]:
+    return or_(
+        *(
+            _column(of).is_(None) if value is None else _equals(of, value, spelling)
+            for value in values
+        )
+    )
+
+
+def _column(of: Column) -> ColumnElement[Any]:
+    return column(of.name)
+
+
+def _bound(value: Any) -> ColumnElement[Any]:
+    return bindparam(None, value, unique=True)
+
+
+def _in_zone(instant: datetime, zone: ZoneInfo) -> datetime:
+    """``instant`` on the wall clock of ``zone``; kept inside the years 1 to 9999."""
+    try:
+        return instant.astimezone(zone).replace(tzinfo=None)
+    except OverflowError:
+        return instant.replace(tzinfo=None)
+
+
+@dataclass(frozen=True)
+class _Spelling:
+    """Values as the source writes them.
+
+    SQLite has no times, it compares texts by character: "2024-01-01 00:00:00" and
+    "2024-01-01 00:00:00.000000" are one time in two texts. `first` is the least text of a time
+    and `last` the greatest, so that each comparison holds for every spelling between them.
+    In the other databases, and for other kinds, the two are the same.
+    """
+
+    dialect: str
+    zone: ZoneInfo
+
+    def first(self, of: Column, value: Any) -> Any:
+        """The least spelling of ``value``: for ``>=`` and ``<``."""
+        spelled = self._spell(of, value)
+        if self._is_time_text(of):
+            return spelled.rstrip("0").rstrip(".") if "." in spelled else spelled
+        return spelled
+
+    def last(self, of: Column, value: Any) -> Any:
+        """The greatest spelling of ``value``: for ``<=`` and ``>``."""
+        return self._spell(of, value)
+
+    def _is_time_text(self, of: Column) -> bool:
+        return self.dialect == "sqlite" and of.kind is Kind.TIMESTAMP
+
+    def _spell(self, of: Column, value: Any) -> Any:
+        if of.kind is Kind.TIMESTAMP:
+            value = _in_zone(value, self.zone)
+        return _sqlite_value(value) if self.dialect == "sqlite" else value
+
+
+def _sqlite_value(value: Any) -> Any:
+    match value:
+        case datetime():
+            return value.isoformat(sep=" ", timespec="microseconds")
+        case date():
+            return value.isoformat()
+        case bool():
+            return int(value)
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+    return value

@@ -1,0 +1,106 @@
+"""A task as its run uses it: claim, report, publish.
+
+``tasks.run_id`` is the fencing token. Every write here is one UPDATE that hits a row only while
+the task still belongs to this run and nobody asked for its end; a write that hits none means
+"stop, and touch nothing".
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, select, update
+
+from resources.errors import AttemptSuperseded, TaskFailed
+from resources.store.database import read_transaction, write_transaction
+from resources.store.models import Task
+from resources.store.tables import tasks
+from resources.timestamps import now
+
+
+@dataclass(frozen=True)
+class AttemptStore:
+    """One run's side of the task store."""
+
+    engine: Engine
+    run_id: str
+
+    def claim(self) -> Task:
+        """The task that this run is to do.
+
+        Raises:
+            AttemptSuperseded: Cancelled, or another run's by now.
+            Unavailable: The database does not answer.
+        """
+        self._write_fenced(heartbeat_at=now())
+        with read_transaction(self.engine) as connection:
+            row = connection.execute(select(tasks).where(tasks.c.run_id == self.run_id)).first()
+        if row is None:
+            raise AttemptSuperseded
+        return Task.from_row(row)
+
+    def report_progress(self, processed: int, total: int) -> None:
+        """Tell how many rows are done, of how many.
+
+        Raises:
+            AttemptSuperseded: Cancelled, or another run's by now.
+            Unavailable: The database does not answer.
+        """
+        at = now()
+        self._write_fenced(processed=processed, total=total, updated_at=at, heartbeat_at=at)
+
+    def beat(self) -> None:
+        """Tell that this run is alive.
+
+        Raises:
+            AttemptSuperseded: Cancelled, or another run's by now.
+            Unavailable: The database does not answer.
+        """
+        self._write_fenced(heartbeat_at=now())
+
+    def check(self) -> None:
+        """Make sure that the task is still this run's; a read, no write.
+
+        Raises:
+            AttemptSuperseded: Cancelled, or another run's by now.
+            Unavailable: The database does not answer.
+        """
+        with read_transaction(self.engine) as connection:
+            mine = connection.execute(
+                select(tasks.c.id).where(
+                    tasks.c.run_id == self.run_id, tasks.c.cancel_requested_at.is_(None)
+                )
+            ).first()
+        if mine is None:
+            raise AttemptSuperseded
+
+    def publish(self, result: dict[str, Any]) -> None:
+        """Make ``result`` the task's result: the one write by which it exists.
+
+        Raises:
+            AttemptSuperseded: Cancelled, or another run's by now; nothing was published.
+            Unavailable: The database does not answer.
+        """
+        at = now()
+        rows = result["rows"]
+        self._write_fenced(result=result, processed=rows, total=rows, updated_at=at)
+
+    def record_error(self, error: TaskFailed) -> None:
+        """Write down why this run is about to fail.
+
+        Raises:
+            AttemptSuperseded: Cancelled, or another run's by now.
+            Unavailable: The database does not answer.
+        """
+        self._write_fenced(
+            error={"code": error.code, "detail": error.detail, "retryable": error.retryable}
+        )
+
+    def _write_fenced(self, **values: Any) -> None:
+        with write_transaction(self.engine) as connection:
+            written = connection.execute(
+                update(tasks)
+                .where(tasks.c.run_id == self.run_id, tasks.c.cancel_requested_at.is_(None))
+                .values(values)
+            )
+            if written.rowcount == 0:
+                raise AttemptSuperseded

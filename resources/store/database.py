@@ -1,0 +1,249 @@
+"""The connection to the state database, and everything in which SQLite and PostgreSQL differ.
+
+Other modules see an `Engine`, two kinds of transaction and "something changed".
+"""
+
+import select
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from sqlalchemy import (
+    URL,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    TypeDecorator,
+    create_engine,
+    event,
+    func,
+)
+from sqlalchemy import select as sql_select
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from resources.errors import Unavailable
+
+CONNECT_TIMEOUT_SECONDS = 5
+STATEMENT_TIMEOUT_SECONDS = 15
+SQLITE_BUSY_TIMEOUT_SECONDS = 10
+SQLITE_CHANGE_POLL_SECONDS = 0.1
+CHANGES_CHANNEL = "workers_tasks"
+_WRITES = "workers_writes"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware instant; SQLite, which has no such type, keeps it as naive UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To UTC, and naive where the database knows no zones."""
+        if value is None:
+            return None
+        in_utc = value.astimezone(UTC)
+        return in_utc.replace(tzinfo=None) if dialect.name == "sqlite" else in_utc
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """Aware, in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def connect(url: URL, *, pool_size: int = 4) -> Engine:
+    """An engine for the state database at ``url``, pooled, with time-outs everywhere."""
+    if url.get_backend_name() == "sqlite":
+        return _connect_sqlite(url, pool_size)
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=CONNECT_TIMEOUT_SECONDS,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "application_name": "workers",
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000} -c timezone=UTC",
+            "keepalives_idle": 30,
+        },
+    )
+
+
+def _connect_sqlite(url: URL, pool_size: int) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=SQLITE_BUSY_TIMEOUT_SECONDS,
+        connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    # The driver's own transaction control starts too late; `_begin_sqlite` takes its place.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer that starts as a reader fails at once when another wrote in between;
+    # one that says so first waits for its turn.
+    writes = connection.get_execution_options().get(_WRITES, True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def write_transaction(engine: Engine) -> Iterator[Connection]:
+    """One transaction that may write: committed at the end, rolled back on an error.
+
+    Raises:
+        Unavailable: The database does not answer in time.
+    """
+    with _translated(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def read_transaction(engine: Engine) -> Iterator[Connection]:
+    """One transaction that only reads.
+
+    Raises:
+        Unavailable: The database does not answer in time.
+    """
+    with _translated(), engine.connect() as connection:
+        reader = connection.execution_options(**{_WRITES: False})
+        with reader.begin():
+            yield reader
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """The driver's "cannot be reached" and "took too long" become `Unavailable`."""
+    try:
+        yield
+    except PoolTimeout as error:
+        msg = "The task database has no free connection."
+        raise Unavailable(msg) from error
+    except DBAPIError as error:
+        if _is_outage(error):
+            msg = "The task database does not answer."
+            raise Unavailable(msg) from error
+        raise
+
+
+def _is_outage(error: DBAPIError) -> bool:
+    # Class names are the DB API's own (PEP 249), so they hold for every driver.
+    names = {cls.__name__ for cls in type(error.orig).__mro__}
+    return error.connection_invalidated or bool(names & {"OperationalError", "InterfaceError"})
+
+
+def announce_change(connection: Connection) -> None:
+    """Wake every `ChangeListener` when this transaction commits."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sql_select(func.pg_notify(CHANGES_CHANNEL, "")))
+
+
+class ChangeListener(Protocol):
+    """Waits until a task may have changed."""
+
+    def wait(self, seconds: float) -> bool:
+        """Block until a change is announced (true) or ``seconds`` are over (false)."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+
+
+def listen(engine: Engine) -> ChangeListener:
+    """A listener on the changes that `announce_change` tells of.
+
+    Raises:
+        Unavailable: The database does not answer.
+    """
+    if engine.dialect.name == "sqlite":
+        return _SqliteListener(engine)
+    return _PostgresListener(engine)
+
+
+class _PostgresListener:
+    """LISTEN on a connection of its own; a lost one is taken anew."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._owner: Any = None  # closes the connection when it is forgotten
+        self._connection: Any = None
+        self._listen()
+
+    def _listen(self) -> None:
+        with _translated():
+            self._owner = self._engine.raw_connection()
+        self._connection = self._owner.driver_connection
+        self._owner.detach()
+        self._connection.autocommit = True
+        with self._connection.cursor() as cursor:
+            cursor.execute(f"LISTEN {CHANGES_CHANNEL}")
+
+    def wait(self, seconds: float) -> bool:
+        if self._connection is None:
+            self._listen()
+            return True  # what came while nobody listened counts as a change
+        try:
+            select.select([self._connection], [], [], seconds)
+            self._connection.poll()
+        except Exception as error:
+            self.close()
+            msg = "The task database does not answer."
+            raise Unavailable(msg) from error
+        changed = bool(self._connection.notifies)
+        self._connection.notifies.clear()
+        return changed
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = self._owner = None
+
+
+class _SqliteListener:
+    """Asks for the file's change counter: one cheap pragma, no read of any table."""
+
+    def __init__(self, engine: Engine) -> None:
+        database = engine.url.database or ""
+        self._connection = sqlite3.connect(
+            database, timeout=SQLITE_BUSY_TIMEOUT_SECONDS, check_same_thread=False
+        )
+        self._version = self._read_version()
+
+    def _read_version(self) -> int:
+        try:
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        except sqlite3.OperationalError as error:
+            msg = "The task database does not answer."
+            raise Unavailable(msg) from error
+        return int(version)
+
+    def wait(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while (version := self._read_version()) == self._version:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(min(SQLITE_CHANGE_POLL_SECONDS, seconds))
+        self._version = version
+        return True
+
+    def close(self) -> None:
+        self._connection.close()

@@ -1,0 +1,33 @@
+"""Brings the task store's tables to this version's shape."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine
+
+from resources.store.database import write_transaction
+
+# Dagster keeps its own revisions in "alembic_version", in the same database.
+VERSION_TABLE = "workers_alembic_version"
+
+
+def migrate(engine: Engine) -> None:
+    """Create or upgrade the tables, in one transaction. Doing it again changes nothing.
+
+    Raises:
+        Unavailable: The database does not answer.
+    """
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+    with write_transaction(engine) as connection:
+        command.upgrade(alembic_config(connection), "head")
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Alembic's configuration for working on ``connection``."""
+    config = Config()
+    config.set_main_option("script_location", "resources.store:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config

@@ -1,0 +1,1 @@
+"""The revisions of the task store's tables, run by `resources.store.migrate`."""

@@ -1,0 +1,98 @@
+"""The tables of the task store. `migrations` creates them; a test holds the two equal."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from resources.store.database import UtcDateTime
+
+MAX_DATE_LENGTH = 32
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only where the type is INTEGER.
+_Id = BigInteger().with_variant(Integer, "sqlite")
+_Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("owner", String(255), nullable=False),
+    Column("task_type", String(64), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("batch_size", Integer, nullable=False),
+    Column("filters", _Json, nullable=False),
+    # RFC 3339 texts: whether a bound states a fraction of a second changes what it includes.
+    Column("date_from", String(MAX_DATE_LENGTH)),
+    Column("date_to", String(MAX_DATE_LENGTH)),
+    Column("options", _Json, nullable=False),
+    Column("idempotency_key", String(255)),
+    Column("fingerprint", String(64), nullable=False),
+    Column("request_id", String(128), nullable=False),
+    # The run that holds the task: reserved at submission, replaced by every new attempt.
+    Column("run_id", String(36), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("processed", BigInteger, nullable=False),
+    Column("total", BigInteger),
+    # What was published: rows, bytes, files, expires_at, and the folder with the manifest.
+    Column("result", _Json),
+    Column("error", _Json),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    # When the dispatcher gave the run to Dagster.
+    Column("handed_over_at", UtcDateTime),
+    Column("started_at", UtcDateTime),
+    Column("heartbeat_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    Column("cancel_requested_at", UtcDateTime),
+    # When nothing was left of a cancelled or failed task: no live run, no partial file.
+    Column("swept_at", UtcDateTime),
+    UniqueConstraint("owner", "idempotency_key"),
+    UniqueConstraint("run_id"),
+    Index(None, "owner", "status", "id"),
+    Index(None, "owner", "task_type", "id"),
+    Index(None, "status", "handed_over_at"),
+    Index(None, "status", "swept_at"),
+    # Ids are public and must never come twice, not even after a deletion.
+    sqlite_autoincrement=True,
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("digest", String(64), nullable=False),
+    Column("owner", String(255), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("name", String(64)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    UniqueConstraint("digest"),
+    Index(None, "owner"),
+    sqlite_autoincrement=True,
+)
+
+parts = Table(
+    "parts",
+    metadata,
+    # A part of the service that others depend on, and when it was last seen alive.
+    Column("name", String(32), primary_key=True),
+    Column("seen_at", UtcDateTime, nullable=False),
+)

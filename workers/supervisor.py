@@ -1,0 +1,166 @@
+"""Starts the parts, starts again what dies, and stops everything.
+
+No process manager: none of the well-kept ones makes its children end with it when it is killed
+(docs/decisions/0006).
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from resources.processes import adopt_orphans, children, die_with_parent, reap
+from workers.parts import Part
+
+STOP_SECONDS = 6.0
+KILL_SECONDS = 2.0
+FIRST_RESTART_SECONDS = 0.5
+MAX_RESTART_SECONDS = 10.0
+# A part that ran for so long is restarted without delay when it dies.
+STEADY_SECONDS = 30.0
+LINE_LIMIT = 2**20
+
+
+@dataclass
+class _Running:
+    part: Part
+    process: asyncio.subprocess.Process
+    output: asyncio.Task[None]
+    started: float = field(default_factory=time.monotonic)
+
+
+class Supervisor:
+    """Looks after a set of parts until it is told to stop."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = dict(environment)
+        self._running: dict[str, _Running] = {}
+        self._keepers: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+        adopt_orphans()
+
+    def stop_on_signals(self) -> None:
+        """SIGINT and SIGTERM ask for the end; `wait` then returns."""
+        loop = asyncio.get_running_loop()
+        for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(signo, self._stopping.set)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the end was asked for."""
+        return self._stopping.is_set()
+
+    async def start(self, part: Part) -> None:
+        """Start ``part``, and keep it running."""
+        await self._spawn(part)
+        self._keepers.append(asyncio.create_task(self._keep(part)))
+
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Until the end is asked for (true), at most ``seconds`` (false)."""
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _spawn(self, part: Part) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *part.command,
+            env=self._environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            # A Ctrl-C in the terminal reaches this process alone, which stops the others in turn.
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+            limit=LINE_LIMIT,
+        )
+        output = asyncio.create_task(_copy_output(part.name, process))
+        self._running[part.name] = _Running(part, process, output)
+
+    async def _keep(self, part: Part) -> None:
+        delay = FIRST_RESTART_SECONDS
+        while True:
+            running = self._running[part.name]
+            code = await running.process.wait()
+            if self.stopping:
+                return
+            _kill_group(running.process.pid)
+            if time.monotonic() - running.started > STEADY_SECONDS:
+                delay = FIRST_RESTART_SECONDS
+            say(f"{part.name} ended with code {code}; it is started again in {delay:g} s.")
+            if await self.wait(delay):
+                return
+            delay = min(delay * 2, MAX_RESTART_SECONDS)
+            await self._spawn(part)
+
+    async def stop(self) -> None:
+        """End every part and everything the parts started; nothing is left afterwards."""
+        self._stopping.set()
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        for running in self._running.values():
+            _signal_group(running.process.pid, signal.SIGTERM)
+        await self._wait_for_parts(STOP_SECONDS)
+        for running in self._running.values():
+            _kill_group(running.process.pid)
+        await self._wait_for_parts(KILL_SECONDS)
+        await _kill_orphans()
+        for running in self._running.values():
+            running.output.cancel()
+        await asyncio.gather(
+            *(running.output for running in self._running.values()), return_exceptions=True
+        )
+
+    async def _wait_for_parts(self, seconds: float) -> None:
+        waits = [asyncio.create_task(each.process.wait()) for each in self._running.values()]
+        if waits:
+            _, pending = await asyncio.wait(waits, timeout=seconds)
+            for wait in pending:
+                wait.cancel()
+
+
+def say(line: str) -> None:
+    """Tell the operator; standard output is for what scripts read."""
+    print(f"workers | {line}", file=sys.stderr, flush=True)
+
+
+async def _copy_output(name: str, process: asyncio.subprocess.Process) -> None:
+    stream = process.stdout
+    if stream is None:
+        return
+    while True:
+        try:
+            line = await stream.readline()
+        except ValueError:  # longer than LINE_LIMIT: its start was dropped
+            continue
+        if not line:
+            return
+        text = line.decode(errors="replace").rstrip()
+        print(f"{name} | {text}", file=sys.stderr, flush=True)
+
+
+def _signal_group(pid: int, signo: signal.Signals) -> None:
+    # A part leads a group of its own: this reaches the run processes it started, too.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signo)
+
+
+def _kill_group(pid: int) -> None:
+    _signal_group(pid, signal.SIGKILL)
+
+
+async def _kill_orphans() -> None:
+    """Kill what the parts left behind; it has become this process's own child."""
+    deadline = time.monotonic() + KILL_SECONDS
+    while (left := children()) and time.monotonic() < deadline:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            reap(pid)
+        await asyncio.sleep(0.05)
