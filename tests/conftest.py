@@ -1,0 +1,118 @@
+"""What tests of every kind build on: databases that come and go."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, Engine, create_engine, text
+from sqlalchemy.exc import OperationalError
+
+from resources.settings import load_settings, with_driver
+from resources.store.database import connect
+from resources.store.migrate import migrate
+from resources.store.tables import metadata
+
+DEFAULT_POSTGRES_URL = "postgresql://postgres@127.0.0.1:5432/postgres"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside() -> Iterator[None]:
+    """Tests say themselves what is set: nothing leaks in from the shell that runs them."""
+    kept = {name: os.environ.pop(name) for name in list(os.environ) if _is_setting(name)}
+    load_settings.cache_clear()
+    yield
+    os.environ.update(kept)
+
+
+def _is_setting(name: str) -> bool:
+    ours = name.startswith("WORKERS_") and not name.startswith("WORKERS_TEST_")
+    return ours or name == "DAGSTER_HOME"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[URL]:
+    """A PostgreSQL server to make databases on; skips where there is none, fails so in CI."""
+    url = with_driver(os.environ.get("WORKERS_TEST_POSTGRES_URL", DEFAULT_POSTGRES_URL))
+    admin = create_engine(
+        url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 3}
+    )
+    try:
+        with admin.connect():
+            pass
+    except OperationalError:
+        message = (
+            f"NO POSTGRESQL at {url.host}:{url.port}: its tests do not run. "
+            "Start one, or set WORKERS_TEST_POSTGRES_URL."
+        )
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    finally:
+        admin.dispose()
+    yield url
+
+
+@contextmanager
+def temporary_database(server: URL) -> Iterator[URL]:
+    """A database of a name of its own, gone afterwards."""
+    name = f"workers_test_{uuid.uuid4().hex[:12]}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    try:
+        yield server.set(database=name)
+    finally:
+        with admin.connect() as connection:
+            connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+        admin.dispose()
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Which database a test runs on; every test that asks runs on both."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def session_engine(
+    backend: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    """A migrated task store, shared by the session's tests."""
+    if backend == "sqlite":
+        path = tmp_path_factory.mktemp("state") / "runs.db"
+        yield from _migrated(URL.create("sqlite", database=str(path)))
+    else:
+        with temporary_database(request.getfixturevalue("postgres_server")) as url:
+            yield from _migrated(url)
+
+
+def _migrated(url: URL) -> Iterator[Engine]:
+    engine = connect(url)
+    migrate(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def engine(session_engine: Engine) -> Iterator[Engine]:
+    """An empty task store, on SQLite and on PostgreSQL."""
+    with session_engine.begin() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    yield session_engine
+
+
+@pytest.fixture
+def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
+    """An empty task store on SQLite, for tests that are not about the store."""
+    yield from _migrated(URL.create("sqlite", database=str(tmp_path / "state" / "runs.db")))
+
+
+@pytest.fixture(scope="session")
+def postgres_source(postgres_server: URL) -> Iterator[URL]:
+    """An empty PostgreSQL database, to make source tables in."""
+    with temporary_database(postgres_server) as url:
+        yield url
