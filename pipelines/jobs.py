@@ -36,6 +36,7 @@ from resources.errors import (
     SourceUnavailable,
     TaskFailed,
 )
+from resources.processes import die_with_parent
 from resources.requests import TaskRequest, parse_request, select_rows
 from resources.results import ResultStore
 from resources.settings import load_settings
@@ -127,6 +128,7 @@ def _run_export(
     task_type: TaskType, context: AssetExecutionContext, config: Config
 ) -> MaterializeResult[Any]:
     """Do the task of this run. A task whose result stands already is left as it is."""
+    die_with_parent()
     settings = load_settings()
     attempt = AttemptStore(state_engine(), context.run_id)
     with _failures_told(context, attempt):

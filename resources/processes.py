@@ -1,6 +1,7 @@
 """Processes that end together (Linux; elsewhere these do nothing and say so by their result)."""
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
@@ -12,8 +13,14 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when the one that started it ends, however it ends."""
+    """Have the kernel kill this process when the one that started it ends, however it ends.
+
+    A process of `multiprocessing` whose parent has ended already ends at once.
+    """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid != os.getppid():
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def adopt_orphans() -> None:

@@ -22,6 +22,7 @@ FIRST_RESTART_SECONDS = 0.5
 MAX_RESTART_SECONDS = 10.0
 # A part that ran for so long is restarted without delay when it dies.
 STEADY_SECONDS = 30.0
+ORPHAN_SECONDS = 2.0
 LINE_LIMIT = 2**20
 
 
@@ -42,6 +43,7 @@ class Supervisor:
         self._keepers: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         adopt_orphans()
+        self._keepers.append(asyncio.create_task(self._reap_orphans()))
 
     def stop_on_signals(self) -> None:
         """SIGINT and SIGTERM ask for the end; `wait` then returns."""
@@ -97,6 +99,14 @@ class Supervisor:
                 return
             delay = min(delay * 2, MAX_RESTART_SECONDS)
             await self._spawn(part)
+
+    async def _reap_orphans(self) -> None:
+        """What a dead part leaves becomes this process's child; it must not stay as a zombie."""
+        while not await self.wait(ORPHAN_SECONDS):
+            parts = {running.process.pid for running in self._running.values()}
+            for pid in children():
+                if pid not in parts:
+                    reap(pid)
 
     async def stop(self) -> None:
         """End every part and everything the parts started; nothing is left afterwards."""

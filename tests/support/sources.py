@@ -1,0 +1,83 @@
+"""Source databases for the tests of the whole service, on each kind of database."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, MetaData, Table, create_engine, insert, select, text
+
+from resources.demo_source import create_demo_source
+
+BOOKINGS = 3_000
+
+# Beside the real bookings the view has two kinds of made-up ones, which a filter on their status
+# selects: so many that they take long to write, and some whose very first query takes minutes.
+BIG_ROWS = 3_000_000
+_MADE_UP = (
+    "SELECT {start} + i, 1, 1, '{status}', {time}, 1, CAST(9.5 AS NUMERIC(10, 2)), 'EUR', NULL, "
+    "{time}, {time} FROM {rows}"
+)
+_SQLITE_ROWS = (
+    "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {count}) "
+    "SELECT i FROM n)"
+)
+
+DATASETS = """
+[bookings]
+table = "bookings_view"
+key = "id"
+date_column = "created_at"
+"""
+
+
+def make_sqlite_source(path: Path) -> URL:
+    """The demo source, and the view on it."""
+    create_demo_source(path, bookings=BOOKINGS)
+    time = "'2023-01-01 00:00:00'"
+    big = _MADE_UP.format(
+        start=1_000_000, status="big", time=time, rows=_SQLITE_ROWS.format(count=BIG_ROWS)
+    )
+    slow = _MADE_UP.format(
+        start=100_000_000, status="slow", time=time, rows=_SQLITE_ROWS.format(count=3_000_000_000)
+    )
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(_view(big, slow))
+        connection.commit()
+    return URL.create("sqlite", database=str(path))
+
+
+def make_postgres_source(url: URL, demo_source: Path) -> None:
+    """The same tables and the same view in PostgreSQL, in an empty database."""
+    time = "TIMESTAMP '2023-01-01 00:00:00'"
+    big = _MADE_UP.format(
+        start=1_000_000,
+        status="big",
+        time=time,
+        rows=f"generate_series(1::bigint, {BIG_ROWS}) AS i",
+    )
+    slow = _MADE_UP.format(
+        start=100_000_000,
+        status="slow",
+        time=time,
+        rows="generate_series(1, 600) AS i, LATERAL (SELECT pg_sleep(1) WHERE i > 0) AS s",
+    )
+    lite = create_engine(URL.create("sqlite", database=str(demo_source)))
+    post = create_engine(url)
+    metadata = MetaData()
+    metadata.reflect(lite, only=["users", "services", "bookings"])
+    with lite.connect() as old, post.begin() as new:
+        metadata.create_all(new)
+        for table in metadata.sorted_tables:
+            _copy(table, old, new)
+        new.execute(text(_view(big, slow)))
+    lite.dispose()
+    post.dispose()
+
+
+def _copy(table: Table, old: Connection, new: Connection) -> None:
+    rows = [dict(row._mapping) for row in old.execute(select(table))]
+    new.execute(insert(table), rows)
+
+
+def _view(big: str, slow: str) -> str:
+    return f"CREATE VIEW bookings_view AS SELECT * FROM bookings UNION ALL {big} UNION ALL {slow}"
