@@ -10,8 +10,9 @@ from resources.demo_source import create_demo_source
 
 BOOKINGS = 3_000
 
-# Beside the real bookings the view has two kinds of made-up ones, which a filter on their status
-# selects: so many that they take long to write, and some whose very first query takes minutes.
+# Beside the real bookings the view has made-up ones, which a filter on their status selects: "big"
+# ones, so many that they take long to write; "slow" ones, whose very first query takes minutes; and
+# a "broken" one, with a value that is not of its column's type.
 BIG_ROWS = 3_000_000
 _MADE_UP = (
     "SELECT {start} + i, 1, 1, '{status}', {time}, 1, CAST(9.5 AS NUMERIC(10, 2)), 'EUR', NULL, "
@@ -40,8 +41,9 @@ def make_sqlite_source(path: Path) -> URL:
     slow = _MADE_UP.format(
         start=100_000_000, status="slow", time=time, rows=_SQLITE_ROWS.format(count=3_000_000_000)
     )
+    broken = "SELECT 99, 1, 1, 'broken', NULL, 'many', 1, 'EUR', NULL, NULL, NULL"
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute(_view(big, slow))
+        connection.execute(_view(big, slow, broken))
         connection.commit()
     return URL.create("sqlite", database=str(path))
 
@@ -61,6 +63,8 @@ def make_postgres_source(url: URL, demo_source: Path) -> None:
         time=time,
         rows="generate_series(1, 600) AS i, LATERAL (SELECT pg_sleep(1) WHERE i > 0) AS s",
     )
+    nan = "CAST('NaN' AS NUMERIC(10, 2))"
+    broken = f"SELECT 99, 1, 1, 'broken', NULL, 1, {nan}, 'EUR', NULL, NULL, NULL"
     lite = create_engine(URL.create("sqlite", database=str(demo_source)))
     post = create_engine(url)
     metadata = MetaData()
@@ -69,7 +73,7 @@ def make_postgres_source(url: URL, demo_source: Path) -> None:
         metadata.create_all(new)
         for table in metadata.sorted_tables:
             _copy(table, old, new)
-        new.execute(text(_view(big, slow)))
+        new.execute(text(_view(big, slow, broken)))
     lite.dispose()
     post.dispose()
 
@@ -79,5 +83,5 @@ def _copy(table: Table, old: Connection, new: Connection) -> None:
     new.execute(insert(table), rows)
 
 
-def _view(big: str, slow: str) -> str:
-    return f"CREATE VIEW bookings_view AS SELECT * FROM bookings UNION ALL {big} UNION ALL {slow}"
+def _view(*made_up: str) -> str:
+    return "CREATE VIEW bookings_view AS " + " UNION ALL ".join(["SELECT * FROM bookings", *made_up])
