@@ -84,4 +84,5 @@ def _copy(table: Table, old: Connection, new: Connection) -> None:
 
 
 def _view(*made_up: str) -> str:
-    return "CREATE VIEW bookings_view AS " + " UNION ALL ".join(["SELECT * FROM bookings", *made_up])
+    selects = ["SELECT * FROM bookings", *made_up]
+    return "CREATE VIEW bookings_view AS " + " UNION ALL ".join(selects)

@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def eventually(look: Callable[[], T], *, within: float, every: float = 0.05) -> T:
-    """The first true value of ``look``; fails with the last one when ``within`` seconds are over."""
+    """The first true value of ``look``; fails when ``within`` seconds are over."""
     deadline = time.monotonic() + within
     while True:
         seen = look()
