@@ -1,13 +1,14 @@
 """Serves the API: ``python -m api``."""
 
 import logging
+from typing import Any
 
 import uvicorn
 
 from api.app import Backends, create_app
 from resources.logs import configure_logging
 from resources.results import ResultStore
-from resources.settings import load_settings
+from resources.settings import Settings, load_settings
 from resources.source.catalog import Catalog
 from resources.source.connection import connect_source
 from resources.source.declarations import load_declarations
@@ -31,17 +32,22 @@ def main() -> None:
     logging.getLogger("api").info(
         "The API listens on http://%s:%s", settings.api_host, settings.api_port
     )
-    uvicorn.run(
-        create_app(settings, backends),
-        host=settings.api_host,
-        port=settings.api_port,
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-    )
+    uvicorn.run(create_app(settings, backends), **server_options(settings))
+
+
+def server_options(settings: Settings) -> dict[str, Any]:
+    """How uvicorn is to serve the application."""
+    return {
+        "host": settings.api_host,
+        "port": settings.api_port,
+        "ws": "none",  # nothing here speaks WebSocket: a handshake is a request like any other
+        "log_config": None,
+        "log_level": "warning",
+        "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": SHUTDOWN_SECONDS,
+        "timeout_keep_alive": KEEP_ALIVE_SECONDS,
+    }
 
 
 if __name__ == "__main__":

@@ -7,16 +7,19 @@ import time
 import uuid
 from typing import Any
 
+from falcon import InvalidMediaType, mediatypes
 from falcon.asgi import Request, Response
 
-from api.errors import NotAcceptable
+from api.errors import PROBLEM_MEDIA_TYPE, NotAcceptable
 from resources.errors import Unauthorized
 from resources.store.tokens import TokenStore
 
-PROTECTED_PREFIX = "/api/"
+PROTECTED_FOLDER = "api"
 HEALTH_PREFIX = "/health/"
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _BEARER = re.compile(r"Bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)  # RFC 6750, section 2.1
+
+_JSON_TYPES = ("application/json", PROBLEM_MEDIA_TYPE)
 
 _logger = logging.getLogger("api.access")
 
@@ -62,12 +65,17 @@ class Authentication:
 
     async def process_request(self, req: Request, _resp: Response) -> None:
         """Before routing, so that what exists under ``/api/`` is told only to who may know."""
-        if not req.path.startswith(PROTECTED_PREFIX):
+        if not _is_protected(req.path):
             return
         match = _BEARER.fullmatch(req.get_header("Authorization") or "")
         if match is None:
             raise Unauthorized
         req.context.principal = await asyncio.to_thread(self._tokens.authenticate, match[1])
+
+
+def _is_protected(path: str) -> bool:
+    # The router looks past leading slashes: "//api/" is "/api/" to it.
+    return path.lstrip("/").split("/", 1)[0] == PROTECTED_FOLDER
 
 
 class ContentNegotiation:
@@ -79,5 +87,13 @@ class ContentNegotiation:
         """After routing."""
         if getattr(resource, "serves_files", False):
             return
-        if not req.client_accepts_json and not req.client_accepts("application/problem+json"):
+        if not _accepts_json(req.accept):
             raise NotAcceptable
+
+
+def _accepts_json(accept: str) -> bool:
+    try:
+        # Media types know no case; Falcon's matching does.
+        return bool(mediatypes.best_match(_JSON_TYPES, accept.lower()))
+    except InvalidMediaType:
+        return False

@@ -87,13 +87,16 @@ class _AsyncFile:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
-    async def read(self, size: int | None = None, /) -> bytes:
-        """The next bytes; none at the end."""
-        return await asyncio.to_thread(self._file.read, -1 if size is None else size)
+    async def read(self, _size: int | None = None, /) -> bytes:
+        """The next piece; none at the end.
+
+        Falcon asks for 8 KiB at a time, and each read is a change of threads: a piece is longer.
+        """
+        return await asyncio.to_thread(self._file.read, PIECE_BYTES)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Piece by piece."""
-        while piece := await self.read(PIECE_BYTES):
+        while piece := await self.read():
             yield piece
 
     async def close(self) -> None:

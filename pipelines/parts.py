@@ -1,7 +1,7 @@
 """Writes frames into a result's files, part by part."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from resources.errors import TaskFailed
 from resources.results import AttemptFolder, HashingFile, ResultFile
 from resources.task_types.export_options import FileFormat
 
@@ -27,6 +28,10 @@ class _Encoder(Protocol):
     def write_batch(self, batch: pa.RecordBatch) -> None: ...
 
     def close(self) -> None: ...
+
+
+class _Abandoned(Exception):
+    """Tells an open file that it will not become whole."""
 
 
 @dataclass
@@ -88,8 +93,10 @@ class PartWriter:
     def abandon(self) -> None:
         """Let go of the file that is being written; it stays unfinished."""
         if self._open is not None:
-            self._open.closing.close()
-            self._open = None
+            part, self._open = self._open, None
+            with suppress(_Abandoned, TaskFailed), part.closing:
+                part.encoder.close()  # else it writes when it is collected
+                raise _Abandoned
 
     def _begin(self) -> _OpenPart:
         name = f"part-{len(self.files) + 1:05d}.{self._format}"

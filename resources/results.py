@@ -42,9 +42,14 @@ class HashingFile:
         self.closed = False
 
     def write(self, data: Any) -> int:
-        """Append ``data``; any object with a buffer."""
+        """Append ``data``; any object with a buffer.
+
+        Raises:
+            TaskFailed: The storage does not take it (``storage_unavailable``).
+        """
         view = memoryview(data)
-        self._file.write(view)
+        with _storage_failures():
+            self._file.write(view)
         self._hash.update(view)
         self._size += view.nbytes
         return view.nbytes
@@ -54,8 +59,13 @@ class HashingFile:
         return self._size
 
     def flush(self) -> None:
-        """Give what is buffered to the operating system."""
-        self._file.flush()
+        """Give what is buffered to the operating system.
+
+        Raises:
+            TaskFailed: The storage does not take it (``storage_unavailable``).
+        """
+        with _storage_failures():
+            self._file.flush()
 
     def close(self) -> None:
         """Nothing: who opened the file closes it. Arrow's writers call this."""
@@ -115,16 +125,17 @@ class AttemptFolder:
         self._write_json(MANIFEST, manifest)
 
     def _write_json(self, name: str, document: dict[str, Any]) -> None:
-        unfinished = self._path / (name + UNFINISHED_SUFFIX)
-        unfinished.unlink(missing_ok=True)
+        with _storage_failures():
+            (self._path / (name + UNFINISHED_SUFFIX)).unlink(missing_ok=True)
         with self.writing(name) as file:
             file.write(json.dumps(document, ensure_ascii=False, indent=1).encode())
 
     def remove_other_attempts(self) -> None:
         """Remove what earlier runs of the task left; for the run whose result stands."""
-        for other in self._path.parent.iterdir():
-            if other != self._path:
-                shutil.rmtree(other, ignore_errors=True)
+        with _storage_failures():
+            others = [each for each in self._path.parent.iterdir() if each != self._path]
+        for other in others:
+            shutil.rmtree(other, ignore_errors=True)
 
     def discard(self) -> None:
         """Remove everything this attempt wrote."""
@@ -161,7 +172,7 @@ class ResultStore:
             ResultFileNotFound: The name is no plain file name.
             Unavailable: It cannot be read.
         """
-        if name != Path(name).name or name in {"", ".", ".."}:
+        if name != Path(name).name or name in {"", ".", ".."} or "\0" in name:
             raise ResultFileNotFound
         try:
             return (self._folder / folder / name).open("rb")

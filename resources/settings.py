@@ -46,7 +46,7 @@ def with_driver(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         msg = "is not a database URL, for example postgresql://user@host:5432/name"
         raise ValueError(msg) from error
     if parsed.get_backend_name() in {"postgresql", "postgres"}:
@@ -54,10 +54,19 @@ def with_driver(url: str) -> URL:
     return parsed
 
 
+def _is_source(url: URL) -> bool:
+    return url.get_backend_name() in {"postgresql", "sqlite"}
+
+
 class Settings(BaseSettings):
     """Every setting of the service, each read from ``WORKERS_<NAME>``."""
 
-    model_config = SettingsConfigDict(env_prefix="WORKERS_", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="WORKERS_",
+        frozen=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,  # it may hold a password
+    )
 
     home: Path = Field(
         default_factory=_default_home,
@@ -104,9 +113,10 @@ class Settings(BaseSettings):
 
     @field_validator("source_url")
     @classmethod
-    def _is_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value:
-            with_driver(value.get_secret_value())
+    def _is_supported(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not _is_source(with_driver(value.get_secret_value())):
+            msg = "must be a PostgreSQL or SQLite URL; leave it unset to use the demo source"
+            raise ValueError(msg)
         return value
 
     @property

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import (
     URL,
@@ -10,6 +11,8 @@ from sqlalchemy import (
     Connection,
     Engine,
     NullPool,
+    Text,
+    cast,
     column,
     create_engine,
     event,
@@ -42,7 +45,7 @@ def connect_source(url: URL) -> Engine:
 def _connect_sqlite(url: URL) -> Engine:
     # "ro" never makes an empty database of a file that is missing.
     read_only = URL.create(
-        "sqlite", database=f"file:{url.database}", query={"mode": "ro", "uri": "true"}
+        "sqlite", database=f"file:{quote(url.database or '')}", query={"mode": "ro", "uri": "true"}
     )
     engine = create_engine(
         read_only,
@@ -92,14 +95,20 @@ def cancel_query(connection: Connection) -> None:
         driver.cancel()
 
 
-def like(dialect: str, name: str, pattern: str) -> ColumnElement[bool]:
-    """``name LIKE pattern``, telling cases apart; a backslash escapes.
+def as_text(dialect: str, name: str) -> ColumnElement[Any]:
+    """The column ``name``, comparable with any text; PostgreSQL's enums know their own only."""
+    return column(name) if dialect == "sqlite" else cast(column(name), Text)
+
+
+def like(dialect: str, compared: ColumnElement[Any], pattern: str) -> ColumnElement[bool]:
+    """``compared LIKE pattern``, telling cases apart; a backslash escapes, a last one is itself.
 
     SQLite's LIKE does not tell them apart, its GLOB does.
     """
     if dialect == "sqlite":
-        return column(name).op("GLOB")(glob_from_like(pattern))
-    return column(name).like(pattern, escape="\\")
+        return compared.op("GLOB")(glob_from_like(pattern))
+    escapes_nothing = (len(pattern) - len(pattern.rstrip("\\"))) % 2
+    return compared.like(pattern + "\\" * escapes_nothing, escape="\\")
 
 
 def glob_from_like(pattern: str) -> str:

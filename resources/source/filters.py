@@ -4,6 +4,8 @@ A field stands for its value (equals), a list (any of), null (is null), or an ob
 As in SQL, a row without a value meets no condition but "is null".
 """
 
+import math
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -17,7 +19,8 @@ from resources.timestamps import parse_rfc3339
 
 MAX_LIST_LENGTH = 1_000
 MAX_TEXT_LENGTH = 10_000
-MAX_DECIMAL_EXPONENT = 76
+MAX_DECIMAL_DIGITS = 76
+FLOAT32_BITS = 32
 
 
 class Operator(StrEnum):
@@ -88,7 +91,8 @@ def _comparisons(pointer: str, stated: Any) -> Iterator[tuple[str, str, Any]]:
             if not stated:
                 yield pointer, "", None
             for operator, value in stated.items():
-                yield f"{pointer}/{_escaped(operator)}", operator, value
+                known = operator if operator in NAMED_OPERATORS else ""
+                yield f"{pointer}/{_escaped(operator)}", known, value
         case _:
             yield pointer, Operator.EQ, stated
 
@@ -136,15 +140,20 @@ def _integer(column: Column, value: Any) -> int:
     return value
 
 
-def _float(_column: Column, value: Any) -> float:
+def _float(column: Column, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         msg = "The column holds numbers."
         raise _UnusableValue(msg)
     try:
         number = float(value)
+        if column.bits == FLOAT32_BITS:  # it holds another 0.1 than 64 bits do
+            (number,) = struct.unpack("f", struct.pack("f", number))
     except OverflowError as error:
         msg = "The number is too large."
         raise _UnusableValue(msg) from error
+    if not math.isfinite(number):
+        msg = "The column holds numbers."
+        raise _UnusableValue(msg)
     return number
 
 
@@ -157,9 +166,14 @@ def _decimal(_column: Column, value: Any) -> Decimal:
         number = Decimal(str(value))
     except (InvalidOperation, ValueError) as error:
         raise _UnusableValue(msg) from error
-    if not number.is_finite() or (number and abs(number.adjusted()) > MAX_DECIMAL_EXPONENT):
+    if not number.is_finite() or _digits(number) > MAX_DECIMAL_DIGITS:
         raise _UnusableValue(msg)
     return number
+
+
+def _digits(number: Decimal) -> int:
+    """How many digits it has, or its exponent where that is more."""
+    return max(len(number.as_tuple().digits), abs(number.adjusted()))
 
 
 def _text(_column: Column, value: Any) -> str:
@@ -196,12 +210,15 @@ def _instant(_column: Column, value: Any) -> datetime:
 
 def _date(_column: Column, value: Any) -> date:
     msg = "The column holds dates: a text such as 2024-01-31."
-    if not isinstance(value, str) or len(value) != len("2024-01-31"):
+    if not isinstance(value, str):
         raise _UnusableValue(msg)
     try:
-        return date.fromisoformat(value)
+        day = date.fromisoformat(value)
     except ValueError as error:
         raise _UnusableValue(msg) from error
+    if day.isoformat() != value:  # ISO 8601 knows other spellings
+        raise _UnusableValue(msg)
+    return day
 
 
 _READERS: Mapping[Kind, Callable[[Column, Any], Any]] = {

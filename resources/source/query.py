@@ -11,11 +11,12 @@ from sqlalchemy import ColumnElement, Select, bindparam, column, func, not_, or_
 
 from resources.source.catalog import Dataset
 from resources.source.columns import Column, Kind
-from resources.source.connection import like
+from resources.source.connection import as_text, like
 from resources.source.filters import Condition, Operator
 from resources.timestamps import ONE_SECOND, has_fraction, parse_rfc3339
 
 _LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
+_GREATEST_SQLITE_INTEGER = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _until(dates: Column, date_to: str, spelling: "_Spelling") -> ColumnElement[
 
 def _comparison(condition: Condition, spelling: "_Spelling") -> ColumnElement[bool]:
     of, value = condition.column, condition.value
-    compared = _column(of)
+    compared = spelling.column(of)
     match condition.operator:
         case Operator.IS_NULL:
             return compared.is_(None)
@@ -110,7 +111,7 @@ def _comparison(condition: Condition, spelling: "_Spelling") -> ColumnElement[bo
         case Operator.ANY_OF:
             return _any_of(of, value, spelling)
         case Operator.LIKE:
-            return like(spelling.dialect, of.name, value)
+            return like(spelling.dialect, compared, value)
         case Operator.GT:
             return compared > _bound(spelling.last(of, value))
         case Operator.GTE:
@@ -124,17 +125,15 @@ def _comparison(condition: Condition, spelling: "_Spelling") -> ColumnElement[bo
 def _equals(of: Column, value: Any, spelling: "_Spelling") -> ColumnElement[bool]:
     first, last = spelling.first(of, value), spelling.last(of, value)
     if first == last:
-        return _column(of) == _bound(first)
-    return _column(of).between(_bound(first), _bound(last))
+        return spelling.column(of) == _bound(first)
+    return spelling.column(of).between(_bound(first), _bound(last))
 
 
 def _any_of(of: Column, values: Sequence[Any], spelling: "_Spelling") -> ColumnElement[bool]:
-    return or_(
-        *(
-            _column(of).is_(None) if value is None else _equals(of, value, spelling)
-            for value in values
-        )
-    )
+    # IN: SQLite refuses an OR of a thousand comparisons.
+    spelled = [each for value in values if value is not None for each in spelling.all(of, value)]
+    matches = spelling.column(of).in_(spelled)
+    return matches
 
 
 def _column(of: Column) -> ColumnElement[Any]:
@@ -177,6 +176,17 @@ class _Spelling:
         """The greatest spelling of ``value``: for ``<=`` and ``>``."""
         return self._spell(of, value)
 
+    def all(self, of: Column, value: Any) -> list[Any]:
+        """Every spelling of ``value``."""
+        first, last = self.first(of, value), self.last(of, value)
+        if first == last:
+            return [first]
+        return [last[:length] for length in range(len(first), len(last) + 1)]
+
+    def column(self, of: Column) -> ColumnElement[Any]:
+        """The column, in a form that compares with its spelled values."""
+        return as_text(self.dialect, of.name) if of.kind is Kind.TEXT else _column(of)
+
     def _is_time_text(self, of: Column) -> bool:
         return self.dialect == "sqlite" and of.kind is Kind.TIMESTAMP
 
@@ -195,5 +205,6 @@ def _sqlite_value(value: Any) -> Any:
         case bool():
             return int(value)
         case Decimal():
-            return int(value) if value == value.to_integral_value() else float(value)
+            whole = value == value.to_integral_value() and abs(value) <= _GREATEST_SQLITE_INTEGER
+            return int(value) if whole else float(value)
     return value

@@ -1,11 +1,12 @@
 """Rows of the source as Arrow batches of one fixed schema, in flat memory."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from decimal import Decimal
+from types import NoneType
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select
 
 from resources.errors import TaskFailed
 from resources.source.columns import Column, Kind
@@ -13,6 +14,17 @@ from resources.source.query import Selection
 
 # A double keeps 15 decimal digits; more of them are the binary fraction's own.
 DOUBLE_DIGITS = 15
+
+# SQLite keeps in a column what it is given, of whatever type.
+_SQLITE_TYPES: Mapping[Kind, Set[type]] = {
+    Kind.INTEGER: {int, NoneType},
+    Kind.FLOAT: {float, int, NoneType},
+    Kind.DECIMAL: {float, int, NoneType},
+    Kind.TEXT: {str, NoneType},
+    Kind.BOOLEAN: {int, NoneType},
+    Kind.TIMESTAMP: {str, NoneType},
+    Kind.DATE: {str, NoneType},
+}
 
 # By their size in bits.
 _INTEGERS = {16: pa.int16(), 32: pa.int32(), 64: pa.int64()}
@@ -56,9 +68,23 @@ def read_batches(
     """
     dialect = connection.dialect.name
     streaming = connection.execution_options(stream_results=True, yield_per=batch_rows)
-    with streaming.execute(selection.rows_query(dialect)) as result:
-        for rows in result.partitions(batch_rows):
-            yield _to_batch(rows, selection, dialect)
+    for rows in _partitions(streaming, selection.rows_query(dialect), batch_rows):
+        yield _to_batch(rows, selection, dialect)
+
+
+def _partitions(
+    connection: Connection, query: Select[Any], batch_rows: int
+) -> Iterator[Sequence[Any]]:
+    try:
+        with connection.execute(query) as result:
+            yield from result.partitions(batch_rows)
+    except ValueError as error:  # from the driver, which makes Python's dates
+        raise TaskFailed(
+            "value_not_representable",
+            "A row holds a date or time outside the years 1 to 9999. Correct the row, or leave "
+            "the column out.",
+            retryable=False,
+        ) from error
 
 
 def _to_batch(rows: Sequence[Any], selection: Selection, dialect: str) -> pa.RecordBatch:
@@ -78,16 +104,24 @@ _Converter = Callable[[Sequence[Any]], pa.Array]
 
 def _converter(column: Column, dialect: str) -> _Converter:
     """What makes an Arrow array of a column's cells as the driver gave them."""
-    target = arrow_type(column)
     if dialect == "sqlite":
-        match column.kind:
-            case Kind.TIMESTAMP | Kind.DATE:
-                return lambda cells: pa.array(cells, pa.string()).cast(target)
-            case Kind.BOOLEAN:
-                return lambda cells: pa.array([_sqlite_bool(cell) for cell in cells], target)
-            case Kind.DECIMAL:
-                return lambda cells: pa.array([_sqlite_decimal(cell) for cell in cells], target)
-    return lambda cells: pa.array(cells, target)
+        return lambda cells: _sqlite_array(column, cells)
+    return lambda cells: pa.array(cells, arrow_type(column))
+
+
+def _sqlite_array(column: Column, cells: Sequence[Any]) -> pa.Array:
+    if not {type(cell) for cell in cells} <= _SQLITE_TYPES[column.kind]:
+        msg = "stored as another type than the declared one"
+        raise ValueError(msg)
+    target = arrow_type(column)
+    match column.kind:
+        case Kind.TIMESTAMP | Kind.DATE:
+            return pa.array(cells, pa.string()).cast(target)
+        case Kind.BOOLEAN:
+            return pa.array([_sqlite_bool(cell) for cell in cells], target)
+        case Kind.DECIMAL:
+            return pa.array([_sqlite_decimal(cell, column.scale) for cell in cells], target)
+    return pa.array(cells, target)
 
 
 def _sqlite_bool(cell: Any) -> bool | None:
@@ -97,10 +131,18 @@ def _sqlite_bool(cell: Any) -> bool | None:
     return None if cell is None else bool(cell)
 
 
-def _sqlite_decimal(cell: Any) -> Decimal | None:
-    if cell is None:
-        return None
-    return Decimal(f"{cell:.{DOUBLE_DIGITS}g}" if isinstance(cell, float) else cell)
+def _sqlite_decimal(cell: float | None, scale: int) -> Decimal | None:
+    if not isinstance(cell, float):
+        return None if cell is None else Decimal(cell)
+    written = repr(cell)  # the shortest text of this double
+    fraction = written.partition(".")[2]
+    if len(fraction) <= scale and "e" not in fraction:
+        return Decimal(written)
+    rounded = Decimal(f"{cell:.{scale}f}")
+    if rounded != Decimal(f"{cell:.{DOUBLE_DIGITS}g}"):
+        msg = f"more than {scale} digits after the point"
+        raise ValueError(msg)
+    return rounded
 
 
 def _not_representable(
@@ -112,11 +154,16 @@ def _not_representable(
 ) -> TaskFailed:
     row = rows[next(index for index, cell in enumerate(cells) if not _converts(convert, cell))]
     names = selection.read_names
-    key = ", ".join(f"{name} = {row[names.index(name)]}" for name in selection.dataset.key)
+    key = ", ".join(
+        f"{name} = {row[names.index(name)]}"
+        for name in selection.dataset.key
+        if name in selection.dataset.columns  # else it was left out: nobody may see it
+    )
     return TaskFailed(
         "value_not_representable",
-        f'Column "{column.name}" is declared as {column.kind}, but the row with {key} holds a '
-        "value that is none. Correct the row, or leave the column out.",
+        f'Column "{column.name}" is declared as {column.kind}, but '
+        f"{f'the row with {key}' if key else 'a row'} holds a value that is none. "
+        "Correct the row, or leave the column out.",
         retryable=False,
     )
 
