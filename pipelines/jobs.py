@@ -118,9 +118,10 @@ def _config_fields(model: type[BaseModel]) -> dict[str, Any]:
 def _config_field(field: FieldInfo) -> tuple[Any, Any]:
     """The field for Dagster: it checks the plain type; the request's model checks the rest."""
     plain: Any = field.annotation
-    if isinstance(plain, type) and issubclass(plain, Enum):
-        plain = str  # Dagster would want the member's name where the API wants its value
     default = field.get_default(call_default_factory=True)
+    if isinstance(default, Enum):
+        # Dagster would want the member's name where the API wants its value.
+        plain, default = str, default.value
     return (plain, Field(default=default, description=field.description))
 
 

@@ -20,9 +20,8 @@ def assert_nothing_runs(service: Service, alice: Client, run_id: str) -> None:
     }
 
     def ended() -> bool:
-        url = f"http://127.0.0.1:{service.ui_port}/graphql"
-        run = alice.http.post(url, json=query).json()["data"]["runOrError"]
-        return run.get("status", "CANCELED") == "CANCELED"
+        run = alice.http.post(service.graphql_url, json=query).json()["data"]["runOrError"]
+        return bool(run.get("status", "CANCELED") == "CANCELED")
 
     eventually(ended, within=CANCEL_SECONDS)
 

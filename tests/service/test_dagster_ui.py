@@ -7,64 +7,14 @@ import pytest
 from resources.store.models import Role
 from tests.service.conftest import ClientMaker
 from tests.support.service import Client, Service
-from tests.support.waiting import eventually
+from tests.support.ui import DELETE, TERMINATE, Ui
 
 pytestmark = pytest.mark.service
-
-LAUNCH = """
-mutation($params: ExecutionParams!) {
-  launchRun(executionParams: $params) {
-    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
-  }
-}"""
-TERMINATE = """
-mutation($id: String!, $policy: TerminateRunPolicy) {
-  terminateRun(runId: $id, terminatePolicy: $policy) { __typename }
-}"""
-DELETE = "mutation($id: String!) { deletePipelineRun(runId: $id) { __typename } }"
-RE_EXECUTE = """
-mutation($params: ReexecutionParams!) {
-  launchRunReexecution(reexecutionParams: $params) {
-    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
-  }
-}"""
-
-
-class Ui:
-    """Dagster's web server, asked as its UI asks it."""
-
-    def __init__(self, service: Service, client: Client) -> None:
-        self._url = f"http://127.0.0.1:{service.ui_port}/graphql"
-        self._http = client.http
-
-    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        """The one field of a mutation's answer."""
-        answer = self._http.post(self._url, json={"query": query, "variables": variables}).json()
-        assert "errors" not in answer, answer["errors"]
-        (field,) = answer["data"].values()
-        return dict(field)
-
-    def re_execute(self, run_id: str) -> str:
-        """Run again from the start; the new run's id."""
-        answer = self.ask(RE_EXECUTE, params={"parentRunId": run_id, "strategy": "ALL_STEPS"})
-        assert answer["__typename"] == "LaunchRunSuccess", answer
-        return str(answer["run"]["runId"])
-
-    def launch(self, config: dict[str, Any]) -> str:
-        """Launch the job from the launchpad; the run's id."""
-        selector = {
-            "repositoryLocationName": "workers",
-            "repositoryName": "__repository__",
-            "jobName": "bookings_export",
-        }
-        answer = self.ask(LAUNCH, params={"selector": selector, "runConfigData": config})
-        assert answer["__typename"] == "LaunchRunSuccess", answer
-        return str(answer["run"]["runId"])
 
 
 @pytest.fixture
 def ui(service: Service, alice: Client) -> Ui:
-    return Ui(service, alice)
+    return Ui(service.graphql_url, alice.http)
 
 
 @pytest.fixture
@@ -175,12 +125,11 @@ def test_a_mistake_in_the_launchpad_fails_the_task_and_says_what_it_is(
     assert "/batch_size" in failed["error"]["detail"]
 
 
-def test_lineage_leads_from_the_source_table_to_the_export(alice: Client, ui: Ui) -> None:
+def test_lineage_leads_from_the_source_table_to_the_export(alice: Client, service: Service) -> None:
     query = "{ assetNodes { assetKey { path } dependencyKeys { path } jobNames } }"
-    answer = eventually(
-        lambda: alice.http.post(ui._url, json={"query": query}).json()["data"]["assetNodes"],
-        within=10,
-    )
+    answer = alice.http.post(service.graphql_url, json={"query": query}).json()["data"][
+        "assetNodes"
+    ]
 
     nodes = {"/".join(node["assetKey"]["path"]): node for node in answer}
     export = nodes["exports/bookings"]

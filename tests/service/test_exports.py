@@ -159,7 +159,7 @@ def test_dagster_shows_the_run_with_its_task_and_numbers(alice: Client, service:
     done = alice.until(alice.submit(**SEED_EXAMPLE)["id"], "completed")
 
     answer = alice.http.post(
-        f"http://127.0.0.1:{service.ui_port}/graphql",
+        service.graphql_url,
         json={
             "query": "query($id: ID!) { runOrError(runId: $id) { ... on Run { status jobName "
             "tags { key value } assetMaterializations { label metadataEntries { label "

@@ -5,21 +5,27 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from resources.settings import PROJECT_ROOT
-from resources.store.models import Role
+from resources.settings import PROJECT_ROOT, Settings
+from resources.store.database import connect
+from resources.store.models import Principal, Role, Status
+from resources.store.tasks import TaskFilter, TaskStore
 from tests.service.conftest import Setup, assert_gone
 from tests.support.service import STOP_SECONDS, Client, Service, free_port
+from tests.support.ui import Ui
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.service
 
 WANTED = {"filters": {"status": "pending"}}
+ADMIN = Principal("root", Role.ADMIN)
 
 
 @pytest.fixture
@@ -36,7 +42,7 @@ def test_a_part_that_dies_is_started_again_and_tasks_go_on(alice: Client, servic
     for name in ("code-server", "daemon", "ui", "api"):
         before = service.part(name)
         before.kill()
-        eventually(lambda old=before, part=name: _replaced(service, part, old), within=15)
+        eventually(partial(_replaced, service, name, before), within=15)
     eventually(lambda: _answers(alice), within=15)
 
     task = alice.submit(**WANTED)
@@ -46,14 +52,14 @@ def test_a_part_that_dies_is_started_again_and_tasks_go_on(alice: Client, servic
 
 def _replaced(service: Service, name: str, old: psutil.Process) -> bool:
     try:
-        return service.part(name).pid != old.pid
+        return bool(service.part(name).pid != old.pid)
     except (AssertionError, psutil.NoSuchProcess):
         return False
 
 
 def _answers(client: Client) -> bool:
     try:
-        return client.http.get("/").status_code == 200
+        return bool(client.http.get("/").status_code == 200)
     except httpx.TransportError:
         return False
 
@@ -76,7 +82,7 @@ def test_tasks_wait_while_the_code_server_is_stopped_and_then_run(
 
 def _queue_was_tried(service: Service) -> bool:
     """The dispatcher lives, so it has seen the tasks by now."""
-    return service.part("daemon").is_running()
+    return bool(service.part("daemon").is_running())
 
 
 def test_a_task_whose_run_process_dies_is_run_again(alice: Client, service: Service) -> None:
@@ -140,7 +146,7 @@ def test_killing_it_leaves_no_process(own_service: Service) -> None:
 
 
 def _is_alive(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
 
 
 def test_a_busy_port_is_said_in_one_line(own_service: Service) -> None:
@@ -169,27 +175,57 @@ def test_a_second_one_on_the_same_home_is_refused_in_one_line(service: Service) 
     assert "running already" in line
 
 
-def test_stock_dagster_loads_the_job_and_a_run_started_there_is_a_task(
+def test_in_stock_dagster_the_job_loads_and_a_run_started_there_is_a_task(
     own_service: Service, tmp_path: Path
 ) -> None:
     assert own_service.run("migrate").returncode == 0
-    environment = own_service.environment | {"DAGSTER_HOME": str(own_service.home)}
-    launched = subprocess.run(
-        [
-            *(sys.executable, "-m", "dagster", "job", "launch"),
-            *("-w", str(PROJECT_ROOT / "workspace.yaml"), "-j", "bookings_export"),
-        ],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert launched.returncode == 0, launched.stderr
+    store = TaskStore(connect(Settings(home=own_service.home).state_url))
+    with stock_dagster(own_service, tmp_path) as ui:
+        run_id = ui.launch({"ops": {"exports__bookings": {"config": WANTED}}})
 
-    own_service.start()
-    admin = own_service.client("root", Role.ADMIN)
-    (task,) = admin.http.get("/").json()["results"]
-    assert (task["owner"], task["task_type"]) == ("dagster", "bookings_export")
-    admin.close()
+        (task,) = store.page(ADMIN, TaskFilter(), page=1, page_size=10).tasks
+        assert (task.owner, task.task_type, task.run_id) == ("dagster", "bookings_export", run_id)
+        eventually(lambda: store.get(task.id, ADMIN).status.is_final, within=60, every=0.2)
+        done = store.get(task.id, ADMIN)
+        assert (done.status, done.error) == (Status.COMPLETED, None)
+    store._engine.dispose()
+
+
+@contextmanager
+def stock_dagster(service: Service, folder: Path) -> Iterator[Ui]:
+    """``dagster dev``, as the README tells, on the service's home."""
+    log = folder / "dagster-dev.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "dagster", "dev", "--port", str(service.ui_port)),
+                *("-w", str(PROJECT_ROOT / "workspace.yaml")),
+            ],
+            env=service.environment | {"DAGSTER_HOME": str(service.home)},
+            cwd=folder,
+            stdout=output,
+            stderr=output,
+        )
+    http = httpx.Client(timeout=30)
+    ui = Ui(f"http://127.0.0.1:{service.ui_port}/graphql", http)
+    try:
+        eventually(lambda: loaded(ui), within=60, every=0.2)
+        yield ui
+    finally:
+        http.close()
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        eventually(lambda: not [each for each in children if _is_alive(each)], within=60)
+
+
+def loaded(ui: Ui) -> bool:
+    """Whether the web server is up and knows the job."""
+    try:
+        return bool(
+            ui.ask("{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }")[
+                "nodes"
+            ]
+        )
+    except (httpx.TransportError, ValueError, KeyError):
+        return False

@@ -115,6 +115,11 @@ class Service:
         """The collection of tasks."""
         return f"http://127.0.0.1:{self.api_port}/api/v1/workers"
 
+    @property
+    def graphql_url(self) -> str:
+        """Where Dagster's UI asks its server."""
+        return f"http://127.0.0.1:{self.ui_port}/graphql"
+
     def client(self, owner: str, role: Role = Role.USER) -> "Client":
         """A client with a new token of ``owner``."""
         created = self.run("token", "create", owner, "--role", role.value)
