@@ -17,3 +17,11 @@ def eventually(look: Callable[[], T], *, within: float, every: float = 0.05) -> 
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within} s; last seen: {seen!r}")
         time.sleep(every)
+
+
+def always(look: Callable[[], object], *, during: float, every: float = 0.1) -> None:
+    """``look`` stays true for ``during`` seconds."""
+    deadline = time.monotonic() + during
+    while time.monotonic() < deadline:
+        assert look()
+        time.sleep(every)

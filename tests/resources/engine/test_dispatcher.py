@@ -1,0 +1,93 @@
+"""Handing over and stopping can be done twice, or half and then again."""
+
+from collections.abc import Iterator
+
+import pytest
+from dagster import DagsterInstance, DagsterRunStatus
+from dagster._core.workspace.context import BaseWorkspaceRequestContext, WorkspaceProcessContext
+from dagster._core.workspace.load_target import EmptyWorkspaceTarget, WorkspaceFileTarget
+from sqlalchemy import Engine
+
+from resources.engine.dispatcher import CodeLocationAway, hand_over, stop_run
+from resources.engine.names import parameters_of
+from resources.requests import TaskRequest
+from resources.settings import PROJECT_ROOT
+from resources.store.models import Principal, Role, Task
+from resources.store.tasks import TaskStore
+
+ALICE = Principal("alice", Role.USER)
+
+
+@pytest.fixture
+def workspace(instance: DagsterInstance) -> Iterator[BaseWorkspaceRequestContext]:
+    """The code location as a daemon sees it, with a code server of its own."""
+    target = WorkspaceFileTarget([str(PROJECT_ROOT / "workspace.yaml")])
+    with WorkspaceProcessContext(instance, target) as context:
+        yield context.create_request_context()
+
+
+@pytest.fixture
+def store(engine: Engine) -> TaskStore:
+    return TaskStore(engine)
+
+
+@pytest.fixture
+def task(store: TaskStore) -> Task:
+    request = TaskRequest(task_type="bookings_export", filters={"status": "pending"})
+    return store.submit(request, owner="alice", request_id="r-1", idempotency_key=None).task
+
+
+def state_of(instance: DagsterInstance, task: Task) -> DagsterRunStatus:
+    run = instance.get_run_by_id(task.run_id)
+    assert run is not None
+    return run.status
+
+
+def test_a_task_is_handed_over_once_however_often_it_is_tried(
+    instance: DagsterInstance,
+    workspace: BaseWorkspaceRequestContext,
+    task: Task,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def die(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(instance, "submit_run", die)
+    with pytest.raises(KeyboardInterrupt):
+        hand_over(instance, workspace, task)
+    assert state_of(instance, task) == DagsterRunStatus.NOT_STARTED
+    monkeypatch.undo()
+
+    for _ in range(2):
+        hand_over(instance, workspace, task)
+
+    (run,) = instance.get_runs()
+    assert (run.run_id, run.status) == (task.run_id, DagsterRunStatus.QUEUED)
+    assert run.tags["workers/task_id"] == str(task.id)
+    assert run.tags["workers/request_id"] == "r-1"
+    assert run.tags["dagster/retry_strategy"] == "ALL_STEPS"
+    assert parameters_of(run, "bookings_export")["filters"] == {"status": "pending"}
+
+
+def test_without_its_code_location_a_task_waits(instance: DagsterInstance, task: Task) -> None:
+    with (
+        WorkspaceProcessContext(instance, EmptyWorkspaceTarget()) as context,
+        pytest.raises(CodeLocationAway),
+    ):
+        hand_over(instance, context.create_request_context(), task)
+
+    assert instance.get_runs() == []
+
+
+def test_a_queued_run_is_stopped_and_stopping_it_again_changes_nothing(
+    instance: DagsterInstance, workspace: BaseWorkspaceRequestContext, store: TaskStore, task: Task
+) -> None:
+    assert stop_run(instance, task)  # no run yet, so nothing is left of it
+    hand_over(instance, workspace, task)
+    cancelled = store.cancel(task.id, ALICE)
+
+    assert not stop_run(instance, cancelled)
+    assert stop_run(instance, cancelled)
+
+    assert state_of(instance, task) == DagsterRunStatus.CANCELED
+    assert store.get(task.id, ALICE) == cancelled
