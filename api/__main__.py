@@ -17,6 +17,8 @@ from resources.store.database import connect
 # As many connections as threads that `asyncio.to_thread` has on a small machine.
 POOL_SIZE = 8
 SHUTDOWN_SECONDS = 5
+# The API asks the source for the columns of a table, nothing more.
+LOOK_UP_SECONDS = 10
 KEEP_ALIVE_SECONDS = 75
 
 
@@ -24,9 +26,10 @@ def main() -> None:
     """Serve until terminated."""
     settings = load_settings()
     configure_logging(settings.log_level)
+    source = connect_source(settings.source, statement_timeout_seconds=LOOK_UP_SECONDS)
     backends = Backends(
         engine=connect(settings.state_url, pool_size=POOL_SIZE),
-        catalog=Catalog(connect_source(settings.source), load_declarations(settings.datasets)),
+        catalog=Catalog(source, load_declarations(settings.datasets)),
         results=ResultStore(settings.results_folder),
     )
     logging.getLogger("api").info(

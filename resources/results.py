@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -140,6 +140,8 @@ class AttemptFolder:
     def discard(self) -> None:
         """Remove everything this attempt wrote."""
         shutil.rmtree(self._path, ignore_errors=True)
+        with suppress(OSError):  # other attempts' folders may lie beside it
+            self._path.parent.rmdir()
 
 
 class ResultStore:
@@ -180,19 +182,20 @@ class ResultStore:
             msg = "The result storage does not answer."
             raise Unavailable(msg) from error
 
-    def remove(self, task_id: int) -> None:
-        """Remove all files of a task.
+    def attempts(self, task_id: int) -> list[AttemptFolder]:
+        """The folders that the runs of a task have made so far.
 
         Raises:
-            Unavailable: They cannot be removed.
+            Unavailable: The storage does not answer.
         """
         try:
-            shutil.rmtree(self._folder / str(task_id))
+            paths = list((self._folder / str(task_id)).iterdir())
         except FileNotFoundError:
-            return
+            return []
         except OSError as error:
             msg = "The result storage does not answer."
             raise Unavailable(msg) from error
+        return [AttemptFolder(path) for path in paths]
 
 
 @contextmanager

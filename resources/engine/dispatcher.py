@@ -8,14 +8,23 @@ without harm.
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.definitions.selector import JobSubsetSelector
-from dagster._core.errors import DagsterCodeLocationLoadError, DagsterUserCodeUnreachableError
+from dagster._core.errors import (
+    DagsterCodeLocationLoadError,
+    DagsterError,
+    DagsterUserCodeUnreachableError,
+)
 from dagster._core.remote_representation.code_location import CodeLocation
 from dagster._core.remote_representation.external import RemoteJob
 from dagster._core.workspace.context import BaseWorkspaceRequestContext, IWorkspaceProcessContext
+from dagster._core.storage.dagster_run import RunsFilter
+from dagster._core.storage.tags import WILL_RETRY_TAG
+from dagster._daemon.auto_run_reexecution.auto_run_reexecution import retry_run
 from dagster._daemon.daemon import DaemonIterator, DagsterDaemon
 from sqlalchemy import Engine
 
@@ -26,6 +35,7 @@ from resources.engine.names import (
     TASK_ID_TAG,
     run_config,
 )
+from resources.engine.projection import INTERNAL_ERROR
 from resources.errors import Unavailable
 from resources.results import ResultStore
 from resources.store.database import ChangeListener, listen
@@ -41,10 +51,16 @@ IDLE_SECONDS = 2.0
 # How long it lets a code location that does not answer come back.
 OUTAGE_SECONDS = 1.0
 SIGN_OF_LIFE_SECONDS = 5.0
+# How long a task may be pending without a change before it is looked at.
+STRANDED_SECONDS = 15.0
 
 
 class CodeLocationAway(Exception):
     """The code location does not answer, or has not loaded."""
+
+
+class CannotHandOver(Exception):
+    """Dagster refuses a task's run, and would again."""
 
 
 class Dispatcher(DagsterDaemon[Any]):
@@ -61,6 +77,7 @@ class Dispatcher(DagsterDaemon[Any]):
         self._slots = slots
         self._wake_queue = wake_queue
         self._seen_at = 0.0
+        self._looked_for_stranded_at = 0.0
 
     @classmethod
     def daemon_type(cls) -> str:
@@ -95,6 +112,7 @@ class Dispatcher(DagsterDaemon[Any]):
             self._tell_alive()
             self._stop_cancelled(context.instance)
             self._sweep_failed()
+            self._retry_stranded(context)
             self._hand_over(context)
         except Unavailable as error:
             self._logger.warning("%s", error)
@@ -116,20 +134,41 @@ class Dispatcher(DagsterDaemon[Any]):
             return
         workspace = context.create_request_context()
         for task in waiting:
-            hand_over(context.instance, workspace, task)
-            self._tasks.mark_handed_over(task.run_id)
-            self._wake_queue()
+            try:
+                hand_over(context.instance, workspace, task)
+            except CannotHandOver:
+                # It would fail again at each pass, and hold up the others.
+                self._logger.exception("Task %s cannot be handed over.", task.id)
+                self._tasks.fail(task, INTERNAL_ERROR)
+            else:
+                self._tasks.mark_handed_over(task.run_id)
+                self._wake_queue()
 
     def _stop_cancelled(self, instance: DagsterInstance) -> None:
         for task in self._tasks.to_stop(STOPS_PER_PASS):
             if stop_run(instance, task) and task.status is Status.CANCELLED:
-                self._results.remove(task.id)
-                self._tasks.mark_swept(task)
+                self._sweep(task)
 
     def _sweep_failed(self) -> None:
         for task in self._tasks.to_sweep(STOPS_PER_PASS):
-            self._results.remove(task.id)
+            self._sweep(task)
+
+    def _sweep(self, task: Task) -> None:
+        """Remove what the task's runs left; a run that takes it meanwhile keeps its files."""
+        left = self._results.attempts(task.id)
+        if self._tasks.is_current(task):
+            for folder in left:
+                folder.discard()
             self._tasks.mark_swept(task)
+
+    def _retry_stranded(self, context: IWorkspaceProcessContext[Any]) -> None:
+        """Retry what Dagster meant to retry, and gave up when the code location was away."""
+        if time.monotonic() - self._looked_for_stranded_at < STRANDED_SECONDS:
+            return
+        self._looked_for_stranded_at = time.monotonic()
+        quiet = self._tasks.quiet(timedelta(seconds=STRANDED_SECONDS), QUEUE_LENGTH)
+        if quiet:
+            retry_stranded(context, [task.run_id for task in quiet])
 
 
 def hand_over(
@@ -142,6 +181,7 @@ def hand_over(
 
     Raises:
         CodeLocationAway: Nothing can be handed over for now.
+        CannotHandOver: Dagster refuses this task's run.
     """
     try:
         run = instance.get_run_by_id(task.run_id)
@@ -151,6 +191,8 @@ def hand_over(
             instance.submit_run(task.run_id, workspace)
     except (DagsterUserCodeUnreachableError, DagsterCodeLocationLoadError) as error:
         raise CodeLocationAway from error
+    except DagsterError as error:
+        raise CannotHandOver from error
 
 
 def _create_run(
@@ -231,5 +273,25 @@ def stop_run(instance: DagsterInstance, task: Task) -> bool:
         instance.report_run_canceled(run, "The task was cancelled before it was queued.")
         return True
     if run.status != DagsterRunStatus.CANCELING:
-        instance.run_coordinator.cancel_run(run.run_id)
+        with suppress(DagsterUserCodeUnreachableError):  # the run sees the wish by itself
+            instance.run_coordinator.cancel_run(run.run_id)
     return False
+
+
+def retry_stranded(context: IWorkspaceProcessContext[Any], run_ids: list[str]) -> None:
+    """Retry those of the runs that failed, and whose retry was promised and given up.
+
+    Dagster gives up for good when it cannot reach the code location at that moment. Its own
+    function does the retry; it makes no second one where there is one.
+
+    Raises:
+        CodeLocationAway: It is away still.
+    """
+    wanted = RunsFilter(
+        run_ids=run_ids, statuses=[DagsterRunStatus.FAILURE], tags={WILL_RETRY_TAG: "false"}
+    )
+    for run in context.instance.get_runs(wanted):
+        try:
+            retry_run(run, context)
+        except (DagsterUserCodeUnreachableError, DagsterCodeLocationLoadError) as error:
+            raise CodeLocationAway from error

@@ -67,9 +67,9 @@ class Catalog:
         except NoSuchTableError as error:
             msg = f'{name}: the source has no table "{declaration.table}".'
             raise DeclarationError(msg) from error
-        except DBAPIError as error:
+        except DBAPIError:
             msg = "The source database does not answer."
-            raise SourceUnavailable(msg) from error
+            raise SourceUnavailable(msg) from None
         return _dataset(name, declaration, reflected, self._engine.dialect.name)
 
 

@@ -27,17 +27,25 @@ CONNECT_TIMEOUT_SECONDS = 5
 SQLITE_BUSY_TIMEOUT_SECONDS = 10
 
 
-def connect_source(url: URL) -> Engine:
-    """An engine for the source at ``url``: read-only, one connection for each use."""
+def connect_source(url: URL, *, statement_timeout_seconds: int = 0) -> Engine:
+    """An engine for the source at ``url``: read-only, one connection for each use.
+
+    Args:
+        url: Where the source is.
+        statement_timeout_seconds: The longest that one query may take; 0: as long as it
+            needs, for runs, which cancel it when they are to stop.
+    """
     if url.get_backend_name() == "sqlite":
         return _connect_sqlite(url)
+    timeout = f"-c statement_timeout={statement_timeout_seconds * 1000}"
     return create_engine(
         url,
         poolclass=NullPool,
+        hide_parameters=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
             "application_name": "workers",
-            "options": "-c default_transaction_read_only=on -c timezone=UTC",
+            "options": f"-c default_transaction_read_only=on -c timezone=UTC {timeout}",
         },
     )
 
@@ -50,6 +58,7 @@ def _connect_sqlite(url: URL) -> Engine:
     engine = create_engine(
         read_only,
         poolclass=NullPool,
+        hide_parameters=True,
         connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
     )
     event.listen(engine, "connect", _prepare_sqlite)
@@ -74,8 +83,10 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
             with reader.begin():
                 yield reader
     except DBAPIError as error:
-        msg = "The source database does not answer, or refused a query."
-        raise SourceUnavailable(msg) from error
+        # Neither the SQL nor its values are to be read in a log: the cause ends here.
+        reason = type(error.orig).__name__
+        msg = f"The source database does not answer, or refused a query ({reason})."
+        raise SourceUnavailable(msg) from None
 
 
 def _read_only(connection: Connection) -> Connection:

@@ -133,7 +133,7 @@ def _any_of(of: Column, values: Sequence[Any], spelling: "_Spelling") -> ColumnE
     # IN: SQLite refuses an OR of a thousand comparisons.
     spelled = [each for value in values if value is not None for each in spelling.all(of, value)]
     matches = spelling.column(of).in_(spelled)
-    return matches
+    return or_(matches, spelling.column(of).is_(None)) if None in values else matches
 
 
 def _column(of: Column) -> ColumnElement[Any]:

@@ -64,6 +64,7 @@ def connect(url: URL, *, pool_size: int = 4) -> Engine:
         return _connect_sqlite(url, pool_size)
     return create_engine(
         url,
+        hide_parameters=True,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
@@ -80,6 +81,7 @@ def connect(url: URL, *, pool_size: int = 4) -> Engine:
 def _connect_sqlite(url: URL, pool_size: int) -> Engine:
     engine = create_engine(
         url,
+        hide_parameters=True,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=SQLITE_BUSY_TIMEOUT_SECONDS,

@@ -1,6 +1,8 @@
 """Tasks as the dispatcher uses them: which to hand over, which to end, which to clean up after."""
 
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, func, select, update
 
@@ -72,6 +74,41 @@ class HandoverStore:
     def to_sweep(self, limit: int) -> list[Task]:
         """Failed tasks whose partial files may still lie about."""
         return self._tasks(tasks.c.status == Status.FAILED, tasks.c.swept_at.is_(None), limit=limit)
+
+    def is_current(self, task: Task) -> bool:
+        """Whether ``task`` is still as it was read: no other run has taken it."""
+        with read_transaction(self.engine) as connection:
+            row = connection.execute(
+                select(tasks.c.id).where(
+                    tasks.c.id == task.id,
+                    tasks.c.run_id == task.run_id,
+                    tasks.c.status == task.status,
+                )
+            ).first()
+        return row is not None
+
+    def fail(self, task: Task, error: dict[str, Any]) -> None:
+        """End a task that cannot be handed over, unless it has ended or been handed over since."""
+        at = now()
+        with write_transaction(self.engine) as connection:
+            connection.execute(
+                update(tasks)
+                .where(
+                    tasks.c.run_id == task.run_id,
+                    tasks.c.status == Status.PENDING,
+                    tasks.c.handed_over_at.is_(None),
+                )
+                .values(status=Status.FAILED, error=error, finished_at=at, updated_at=at)
+            )
+
+    def quiet(self, since: timedelta, limit: int) -> list[Task]:
+        """Tasks that Dagster has, and that have been pending without a change for so long."""
+        return self._tasks(
+            tasks.c.status == Status.PENDING,
+            tasks.c.handed_over_at.is_not(None),
+            tasks.c.updated_at < now() - since,
+            limit=limit,
+        )
 
     def mark_swept(self, task: Task) -> None:
         """Note that nothing is left of ``task``, unless another run has taken it since."""

@@ -8,22 +8,32 @@ from dagster._core.workspace.context import BaseWorkspaceRequestContext, Workspa
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget, WorkspaceFileTarget
 from sqlalchemy import Engine
 
-from resources.engine.dispatcher import CodeLocationAway, hand_over, stop_run
+from resources.engine.dispatcher import (
+    CodeLocationAway,
+    hand_over,
+    retry_stranded,
+    stop_run,
+)
 from resources.engine.names import parameters_of
 from resources.requests import TaskRequest
 from resources.settings import PROJECT_ROOT
-from resources.store.models import Principal, Role, Task
+from resources.store.models import Principal, Role, Status, Task
 from resources.store.tasks import TaskStore
 
 ALICE = Principal("alice", Role.USER)
 
 
 @pytest.fixture
-def workspace(instance: DagsterInstance) -> Iterator[BaseWorkspaceRequestContext]:
+def workspace_context(instance: DagsterInstance) -> Iterator[WorkspaceProcessContext]:
     """The code location as a daemon sees it, with a code server of its own."""
     target = WorkspaceFileTarget([str(PROJECT_ROOT / "workspace.yaml")])
     with WorkspaceProcessContext(instance, target) as context:
-        yield context.create_request_context()
+        yield context
+
+
+@pytest.fixture
+def workspace(workspace_context: WorkspaceProcessContext) -> BaseWorkspaceRequestContext:
+    return workspace_context.create_request_context()
 
 
 @pytest.fixture
@@ -67,6 +77,28 @@ def test_a_task_is_handed_over_once_however_often_it_is_tried(
     assert run.tags["workers/request_id"] == "r-1"
     assert run.tags["dagster/retry_strategy"] == "ALL_STEPS"
     assert parameters_of(run, "bookings_export")["filters"] == {"status": "pending"}
+
+
+def test_a_retry_that_dagster_gave_up_is_made_after_all_and_once(
+    instance: DagsterInstance,
+    workspace_context: WorkspaceProcessContext,
+    store: TaskStore,
+    task: Task,
+) -> None:
+    hand_over(instance, workspace_context.create_request_context(), task)
+    run = instance.get_run_by_id(task.run_id)
+    assert run is not None
+    instance.report_run_failed(run, "its process died")
+    instance.add_run_tags(task.run_id, {"dagster/will_retry": "false"})
+    assert store.get(task.id, ALICE).status is Status.PENDING
+
+    for _ in range(2):
+        retry_stranded(workspace_context, [task.run_id])
+
+    (retry,) = [each for each in instance.get_runs() if each.run_id != task.run_id]
+    after = store.get(task.id, ALICE)
+    assert (after.run_id, after.attempt, after.status) == (retry.run_id, 2, Status.PENDING)
+    assert retry.status == DagsterRunStatus.QUEUED
 
 
 def test_without_its_code_location_a_task_waits(instance: DagsterInstance, task: Task) -> None:
