@@ -12,18 +12,17 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from dagster import DagsterInstance, DagsterRunStatus
+from dagster import DagsterError, DagsterInstance, DagsterRunStatus
 from dagster._core.definitions.selector import JobSubsetSelector
 from dagster._core.errors import (
     DagsterCodeLocationLoadError,
-    DagsterError,
     DagsterUserCodeUnreachableError,
 )
 from dagster._core.remote_representation.code_location import CodeLocation
 from dagster._core.remote_representation.external import RemoteJob
-from dagster._core.workspace.context import BaseWorkspaceRequestContext, IWorkspaceProcessContext
 from dagster._core.storage.dagster_run import RunsFilter
 from dagster._core.storage.tags import WILL_RETRY_TAG
+from dagster._core.workspace.context import BaseWorkspaceRequestContext, IWorkspaceProcessContext
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import retry_run
 from dagster._daemon.daemon import DaemonIterator, DagsterDaemon
 from sqlalchemy import Engine
