@@ -1,9 +1,8 @@
 """Results over HTTP: the manifest, and each file."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from http import HTTPStatus
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from falcon.asgi import Request, Response
 
@@ -78,26 +77,27 @@ class TaskResultFile:
         file = await asyncio.to_thread(self._results.open, task.result["folder"], name)
         resp.content_type = listed["media_type"]
         resp.downloadable_as = f"{task.task_type}-{task.id}-{name}"
-        resp.set_stream(_AsyncFile(file), listed["bytes"])
+        resp.set_stream(_Pieces(file), listed["bytes"])
 
 
-class _AsyncFile:
-    """A file as Falcon streams it, read outside the event loop."""
+class _Pieces:
+    """A file piece by piece, read outside the event loop.
+
+    Falcon reads what has a ``read`` in pieces of 8 KiB, each of which would be a change of
+    threads; what it can iterate over says itself how long they are.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
-    async def read(self, _size: int | None = None, /) -> bytes:
-        """The next piece; none at the end.
+    def __aiter__(self) -> Self:
+        return self
 
-        Falcon asks for 8 KiB at a time, and each read is a change of threads: a piece is longer.
-        """
-        return await asyncio.to_thread(self._file.read, PIECE_BYTES)
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Piece by piece."""
-        while piece := await self.read():
-            yield piece
+    async def __anext__(self) -> bytes:
+        piece = await asyncio.to_thread(self._file.read, PIECE_BYTES)
+        if not piece:
+            raise StopAsyncIteration
+        return piece
 
     async def close(self) -> None:
         """Falcon calls this when the response is over, whatever its end."""

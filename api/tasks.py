@@ -1,6 +1,7 @@
 """Tasks over HTTP: list, submit, look, cancel."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 
 from falcon.asgi import Request, Response
@@ -17,6 +18,7 @@ from resources.store.tasks import TaskStore
 MAX_KEY_LENGTH = 255
 MAX_TASK_ID = 2**63 - 1
 STATUS_RETRY_AFTER_SECONDS = "1"
+CHECK_THREADS = 2
 
 
 class Tasks:
@@ -25,6 +27,8 @@ class Tasks:
     def __init__(self, store: TaskStore, catalog: Catalog, representation: Representation) -> None:
         self._store = store
         self._catalog = catalog
+        # Checking may ask the source: while that hangs, everything else has threads left.
+        self._checks = ThreadPoolExecutor(CHECK_THREADS, thread_name_prefix="check")
         self._representation = representation
 
     async def on_get(self, req: Request, resp: Response) -> None:
@@ -47,7 +51,9 @@ class Tasks:
         """Accept a task; it starts by itself."""
         principal = req.context.principal
         key = read_idempotency_key(req)
-        request = await asyncio.to_thread(parse_request, await read_object(req), self._catalog)
+        body = await read_object(req)
+        loop = asyncio.get_running_loop()
+        request = await loop.run_in_executor(self._checks, parse_request, body, self._catalog)
         check_role(request, principal)
         submission = await asyncio.to_thread(
             self._store.submit,

@@ -14,8 +14,8 @@ import pyarrow as pa
 from sqlalchemy import Connection, Engine
 
 from pipelines.parts import PartWriter
-from pipelines.run_control import Progress, RunControl
-from resources.errors import SourceUnavailable, TaskFailed
+from pipelines.run_control import Progress, RunControl, patiently
+from resources.errors import AttemptSuperseded, SourceUnavailable, TaskFailed
 from resources.requests import TaskRequest
 from resources.results import AttemptFolder
 from resources.source.connection import cancel_query, snapshot
@@ -63,21 +63,30 @@ class Export:
         try:
             manifest = self._write_files()
             self.folder.write_manifest(manifest)
-            self.attempt.publish(_result(manifest, self.folder))
         except BaseException:
             self.folder.discard()
             raise
+        self._publish(manifest)
         self.folder.remove_other_attempts()
         return Exported(manifest, time.monotonic() - started)
+
+    def _publish(self, manifest: dict[str, Any]) -> None:
+        """Publish; the files go only where it is certain that they are not published."""
+        result = _result(manifest, self.folder)
+        try:
+            patiently(lambda: self.attempt.publish(result))
+        except AttemptSuperseded:
+            self.folder.discard()
+            raise
 
     def _write_files(self) -> dict[str, Any]:
         schema = arrow_schema(self.selection.columns)
         options = ExportOptions.model_validate(self.request.options)
         writer = PartWriter(self.folder, schema, options.format)
-        taken_at = now()
         try:
             with self._source() as connection:
                 total = self._count(connection)
+                taken_at = now()  # the snapshot is that of the first query
                 progress = Progress(self.attempt, total)
                 progress.advance(0)
                 for frame in self._frames(connection):

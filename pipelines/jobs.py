@@ -25,7 +25,7 @@ from pydantic import BaseModel, Field, create_model
 from pydantic.fields import FieldInfo
 
 from pipelines.exports import Export, Exported
-from pipelines.run_control import RunControl
+from pipelines.run_control import RunControl, patiently
 from resources.engine.interrupt import end_as_cancelled
 from resources.engine.names import asset_path
 from resources.engine.storage import state_engine
@@ -49,10 +49,6 @@ from resources.task_types.base import TaskType
 
 SOURCE_PREFIX = "source"
 
-# Dagster's default strategy goes on from the failed step, and finds nothing to do where a
-# process died after its last one.
-RUN_TAGS = {"dagster/retry_strategy": "ALL_STEPS"}
-
 
 def export_definitions(task_type: TaskType) -> Definitions:
     """All that Dagster needs to know of an export: its asset, its source, its job."""
@@ -64,7 +60,6 @@ def export_definitions(task_type: TaskType) -> Definitions:
                 name,
                 selection=[AssetKey(asset_path(name))],
                 description=task_type.summary,
-                tags=RUN_TAGS,
                 executor_def=in_process_executor,
             )
         ],
@@ -133,7 +128,7 @@ def _run_export(
     settings = load_settings()
     attempt = AttemptStore(state_engine(), context.run_id)
     with _failures_told(context, attempt):
-        task = attempt.claim()
+        task = patiently(attempt.claim)
         if task.result is not None:
             return MaterializeResult(metadata={"task": task.id, "rows": task.result["rows"]})
         source = connect_source(settings.source)
@@ -162,7 +157,7 @@ def _failures_told(context: AssetExecutionContext, attempt: AttemptStore) -> Ite
     except (TaskFailed, InvalidRequest, DeclarationError, SourceUnavailable) as error:
         failure = _as_task_failure(error)
         try:
-            attempt.record_error(failure)
+            patiently(lambda: attempt.record_error(failure))
         except AttemptSuperseded:
             end_as_cancelled(context.instance, context.run_id)
         raise Failure(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from resources.errors import AttemptSuperseded, Unavailable
 from resources.store.attempts import AttemptStore
@@ -15,6 +15,11 @@ CANCEL_POLL_SECONDS = 1.0
 HEARTBEAT_SECONDS = 5.0
 # At most two writes a second, however fast rows come.
 PROGRESS_SECONDS = 0.5
+# How long a run waits for the task database where it cannot go on without it.
+PATIENCE_SECONDS = 60.0
+RETRY_SECONDS = 0.5
+
+T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 
@@ -80,18 +85,35 @@ class RunControl:
             except AttemptSuperseded:
                 self._stop()
                 return
-            except Unavailable:
+            except Exception:
                 # Whether the task is still ours shows when the database is back; until then
                 # nothing can be published.
-                _logger.warning("The task database does not answer; the run goes on.")
+                _logger.warning("The task cannot be looked at; the run goes on.", exc_info=True)
 
     def _stop(self) -> None:
         self._stopped.set()
         while not self._finished.wait(CANCEL_POLL_SECONDS / 10):
             with self._lock:
-                if self._interrupt is not None:
-                    # Again and again: the query may not have begun when it was first cancelled.
-                    self._interrupt()
+                interrupt = self._interrupt
+            if interrupt is not None:
+                # Again and again: the query may not have begun when it was first cancelled.
+                interrupt()
+
+
+def patiently(call: Callable[[], T]) -> T:
+    """``call``, tried until the task database answers; what it writes may be written twice.
+
+    Raises:
+        Unavailable: It did not answer for `PATIENCE_SECONDS`.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return call()
+        except Unavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_SECONDS)
 
 
 class Progress:

@@ -85,7 +85,7 @@ def parse_request(body: Mapping[str, Any], catalog: Catalog) -> TaskRequest:
     if task_type is not None:
         options = _options(task_type, body.get("options"), errors)
         dataset = catalog.dataset(task_type.dataset)
-        errors += _dataset_errors(body, dataset, options)
+        errors += _dataset_errors(body, dataset, task_type)
     if errors or request is None or task_type is None or options is None:
         raise InvalidRequest(errors)
     return request.model_copy(
@@ -134,7 +134,7 @@ def _options(task_type: TaskType, given: Any, errors: list[FieldError]) -> BaseM
 
 
 def _dataset_errors(
-    body: Mapping[str, Any], dataset: Dataset, options: BaseModel | None
+    body: Mapping[str, Any], dataset: Dataset, task_type: TaskType
 ) -> list[FieldError]:
     """What does not fit the dataset, of the fields whose shape is right."""
     errors: list[FieldError] = []
@@ -142,13 +142,18 @@ def _dataset_errors(
     if isinstance(filters, dict):
         errors += parse_filters(filters, dataset.columns)[1]
     errors += _date_errors(body, dataset)
-    if isinstance(options, ExportOptions):
-        errors += [
-            FieldError(f"/options/columns/{index}", "unknown_column", "No such column.")
-            for index, name in enumerate(options.columns or [])
-            if name not in dataset.columns
-        ]
+    if issubclass(task_type.options, ExportOptions):
+        errors += _column_errors(body.get("options"), dataset)
     return errors
+
+
+def _column_errors(options: Any, dataset: Dataset) -> list[FieldError]:
+    names = options.get("columns") if isinstance(options, dict) else None
+    return [
+        FieldError(f"/options/columns/{index}", "unknown_column", "No such column.")
+        for index, name in enumerate(names if isinstance(names, list) else [])
+        if isinstance(name, str) and name not in dataset.columns
+    ]
 
 
 def _date_errors(body: Mapping[str, Any], dataset: Dataset) -> list[FieldError]:

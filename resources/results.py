@@ -90,7 +90,7 @@ class HashingFile:
 
 
 class AttemptFolder:
-    """Where one run writes. Every method raises `TaskFailed` (``storage_unavailable``)."""
+    """Where one run writes; writing raises `TaskFailed` (``storage_unavailable``)."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -131,17 +131,21 @@ class AttemptFolder:
             file.write(json.dumps(document, ensure_ascii=False, indent=1).encode())
 
     def remove_other_attempts(self) -> None:
-        """Remove what earlier runs of the task left; for the run whose result stands."""
-        with _storage_failures():
-            others = [each for each in self._path.parent.iterdir() if each != self._path]
-        for other in others:
-            shutil.rmtree(other, ignore_errors=True)
+        """Remove what earlier runs of the task left; for the run whose result stands.
 
-    def discard(self) -> None:
-        """Remove everything this attempt wrote."""
+        What cannot be removed stays: the result is published, nothing may fail it now.
+        """
+        with suppress(OSError):
+            for other in self._path.parent.iterdir():
+                if other != self._path:
+                    shutil.rmtree(other, ignore_errors=True)
+
+    def discard(self) -> bool:
+        """Remove everything this attempt wrote; whether nothing is left of it."""
         shutil.rmtree(self._path, ignore_errors=True)
         with suppress(OSError):  # other attempts' folders may lie beside it
             self._path.parent.rmdir()
+        return not self._path.exists()
 
 
 class ResultStore:

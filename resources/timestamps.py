@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 # RFC 3339, section 5.6, with at most the six fraction digits that databases keep.
 _RFC3339 = re.compile(
     r"(?P<second>\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2})(?P<fraction>\.\d{1,6})?"
-    r"(?P<offset>[Zz]|[+-]\d{2}:\d{2})?"
+    r"(?P<offset>[Zz]|[+-]\d{2}:[0-5]\d)?",
+    re.ASCII,
 )
 ONE_SECOND = timedelta(seconds=1)
 

@@ -1,5 +1,6 @@
 """The command line ``workers``."""
 
+import os
 import re
 import sys
 from datetime import timedelta
@@ -20,6 +21,8 @@ from workers.up import run_service
 
 _DURATION = re.compile(r"(\d{1,5})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+# Digests of tokens and exported data are nobody else's business on this machine.
+PRIVATE = 0o077
 DEMO_BOOKINGS = 200_000
 ROLES = [role.value for role in Role]
 
@@ -108,6 +111,7 @@ def _tokens() -> TokenStore:
 
 def main() -> None:
     """Run the command line; what goes wrong is one line for each finding, and exit code 1."""
+    os.umask(PRIVATE)
     try:
         cli()
     except ValidationError as error:

@@ -22,6 +22,7 @@ from resources.errors import WorkersError
 from resources.settings import Settings, load_settings
 from resources.store.database import connect
 from resources.store.tokens import TokenStore
+from workers.cli import PRIVATE
 
 OWNER = "demo"
 TOKEN_LIFETIME = timedelta(hours=1)
@@ -79,6 +80,7 @@ class Client:
 
 def main() -> None:
     """Show it; exit code 1 where something went wrong."""
+    os.umask(PRIVATE)
     settings = _on_free_ports(load_settings())
     try:
         with _service(settings) as base_url:

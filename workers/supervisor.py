@@ -17,7 +17,7 @@ from resources.processes import adopt_orphans, children, die_with_parent, reap
 from workers.parts import Part
 
 STOP_SECONDS = 6.0
-KILL_SECONDS = 2.0
+KILL_SECONDS = 1.0
 FIRST_RESTART_SECONDS = 0.5
 MAX_RESTART_SECONDS = 10.0
 # A part that ran for so long is restarted without delay when it dies.
@@ -137,7 +137,13 @@ class Supervisor:
 
 def say(line: str) -> None:
     """Tell the operator; standard output is for what scripts read."""
-    print(f"workers | {line}", file=sys.stderr, flush=True)
+    _print(f"workers | {line}")
+
+
+def _print(line: str) -> None:
+    # A full disk behind standard error must not stop the parts.
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 async def _copy_output(name: str, process: asyncio.subprocess.Process) -> None:
@@ -152,7 +158,7 @@ async def _copy_output(name: str, process: asyncio.subprocess.Process) -> None:
         if not line:
             return
         text = line.decode(errors="replace").rstrip()
-        print(f"{name} | {text}", file=sys.stderr, flush=True)
+        _print(f"{name} | {text}")
 
 
 def _signal_group(pid: int, signo: signal.Signals) -> None:

@@ -24,7 +24,7 @@ from workers.supervisor import Supervisor, say
 
 READY_SECONDS = 90.0
 READY_POLL_SECONDS = 0.2
-PROBE_SECONDS = 2.0
+PROBE_SECONDS = 0.5
 MIGRATE_SECONDS = 120.0
 LOCAL_OWNER = "local"
 LOCAL_TOKEN_LIFETIME = timedelta(hours=24)
@@ -70,7 +70,8 @@ def _check_ports(settings: Settings) -> None:
         ("WORKERS_UI_PORT", settings.ui_host, settings.ui_port),
     ):
         try:
-            with socket.create_server((host, port)):
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with socket.create_server((host, port), family=family):
                 pass
         except OSError as error:
             msg = f"Port {port} on {host} cannot be used ({error.strerror}); set {name} to another."

@@ -7,12 +7,14 @@ without harm.
 
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 from dagster import DagsterError, DagsterInstance, DagsterRunStatus
+from dagster._check import CheckError
 from dagster._core.definitions.selector import JobSubsetSelector
 from dagster._core.errors import (
     DagsterCodeLocationLoadError,
@@ -20,12 +22,12 @@ from dagster._core.errors import (
 )
 from dagster._core.remote_representation.code_location import CodeLocation
 from dagster._core.remote_representation.external import RemoteJob
-from dagster._core.storage.dagster_run import RunsFilter
 from dagster._core.storage.tags import WILL_RETRY_TAG
 from dagster._core.workspace.context import BaseWorkspaceRequestContext, IWorkspaceProcessContext
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import retry_run
 from dagster._daemon.daemon import DaemonIterator, DagsterDaemon
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from resources.engine.names import (
     CODE_LOCATION,
@@ -34,7 +36,7 @@ from resources.engine.names import (
     TASK_ID_TAG,
     run_config,
 )
-from resources.engine.projection import INTERNAL_ERROR
+from resources.engine.projection import INTERNAL_ERROR, WORKER_LOST
 from resources.errors import Unavailable
 from resources.results import ResultStore
 from resources.store.database import ChangeListener, listen
@@ -52,6 +54,7 @@ OUTAGE_SECONDS = 1.0
 SIGN_OF_LIFE_SECONDS = 5.0
 # How long a task may be pending without a change before it is looked at.
 STRANDED_SECONDS = 15.0
+MAX_REFUSALS = 5
 
 
 class CodeLocationAway(Exception):
@@ -76,7 +79,9 @@ class Dispatcher(DagsterDaemon[Any]):
         self._slots = slots
         self._wake_queue = wake_queue
         self._seen_at = 0.0
-        self._looked_for_stranded_at = 0.0
+        # Not at once: what a restart interrupted Dagster may still do by itself.
+        self._looked_for_stranded_at = time.monotonic()
+        self._refusals: Counter[int] = Counter()
 
     @classmethod
     def daemon_type(cls) -> str:
@@ -107,67 +112,98 @@ class Dispatcher(DagsterDaemon[Any]):
             shutdown_event.wait(OUTAGE_SECONDS)
 
     def _pass(self, context: IWorkspaceProcessContext[Any]) -> None:
-        try:
-            self._tell_alive()
-            self._stop_cancelled(context.instance)
-            self._sweep_failed()
-            self._retry_stranded(context)
-            self._hand_over(context)
-        except Unavailable as error:
-            self._logger.warning("%s", error)
-        except CodeLocationAway:
-            self._logger.warning("The code location does not answer; tasks wait.")
-            time.sleep(OUTAGE_SECONDS)
+        """Every step, whatever becomes of the others."""
+        for step in (
+            self._tell_alive,
+            self._stop_cancelled,
+            self._sweep_failed,
+            self._retry_stranded,
+            self._hand_over,
+        ):
+            try:
+                step(context)
+            except Unavailable as error:
+                self._logger.warning("%s", error)
+            except CodeLocationAway:
+                self._logger.warning("The code location does not answer; tasks wait.")
+                time.sleep(OUTAGE_SECONDS)
 
-    def _tell_alive(self) -> None:
+    def _for_each(self, tasks: Iterable[Task], action: Callable[[Task], None]) -> None:
+        """Do ``action`` to every task; one that fails holds up no other, and comes again."""
+        for task in tasks:
+            try:
+                action(task)
+            except (Unavailable, CodeLocationAway):
+                raise
+            except Exception:
+                self._logger.exception("Task %s: %s failed.", task.id, action.__name__)
+
+    def _tell_alive(self, _context: IWorkspaceProcessContext[Any]) -> None:
         if time.monotonic() - self._seen_at > SIGN_OF_LIFE_SECONDS:
             self._parts.seen(DISPATCHER)
             self._seen_at = time.monotonic()
 
     def _hand_over(self, context: IWorkspaceProcessContext[Any]) -> None:
         free = QUEUE_LENGTH + self._slots - self._tasks.queued()
-        if free <= 0:
-            return
-        waiting = self._tasks.waiting(free)
+        waiting = self._tasks.waiting(free) if free > 0 else []
         if not waiting:
             return
         workspace = context.create_request_context()
-        for task in waiting:
+
+        def give(task: Task) -> None:
             try:
                 hand_over(context.instance, workspace, task)
-            except CannotHandOver:
-                # It would fail again at each pass, and hold up the others.
-                self._logger.exception("Task %s cannot be handed over.", task.id)
-                self._tasks.fail(task, INTERNAL_ERROR)
+            except CannotHandOver as error:
+                self._refused(task, error)
             else:
                 self._tasks.mark_handed_over(task.run_id)
                 self._wake_queue()
 
-    def _stop_cancelled(self, instance: DagsterInstance) -> None:
-        for task in self._tasks.to_stop(STOPS_PER_PASS):
-            if stop_run(instance, task) and task.status is Status.CANCELLED:
+        self._for_each(waiting, give)
+
+    def _refused(self, task: Task, error: CannotHandOver) -> None:
+        """What Dagster refuses again and again would be refused for ever: it has failed."""
+        self._refusals[task.id] += 1
+        self._logger.warning("Task %s was refused.", task.id, exc_info=error)
+        if self._refusals[task.id] >= MAX_REFUSALS:
+            del self._refusals[task.id]
+            self._tasks.give_up(task, INTERNAL_ERROR)
+
+    def _stop_cancelled(self, context: IWorkspaceProcessContext[Any]) -> None:
+        def stop(task: Task) -> None:
+            if stop_run(context.instance, task) and task.status is Status.CANCELLED:
                 self._sweep(task)
 
-    def _sweep_failed(self) -> None:
-        for task in self._tasks.to_sweep(STOPS_PER_PASS):
-            self._sweep(task)
+        self._for_each(self._tasks.to_stop(STOPS_PER_PASS), stop)
+
+    def _sweep_failed(self, _context: IWorkspaceProcessContext[Any]) -> None:
+        self._for_each(self._tasks.to_sweep(STOPS_PER_PASS), self._sweep)
 
     def _sweep(self, task: Task) -> None:
         """Remove what the task's runs left; a run that takes it meanwhile keeps its files."""
         left = self._results.attempts(task.id)
-        if self._tasks.is_current(task):
-            for folder in left:
-                folder.discard()
+        if not self._tasks.is_current(task):
+            return
+        gone = [folder.discard() for folder in left]
+        if all(gone):
             self._tasks.mark_swept(task)
 
     def _retry_stranded(self, context: IWorkspaceProcessContext[Any]) -> None:
-        """Retry what Dagster meant to retry, and gave up when the code location was away."""
+        """See that a task whose retry was promised gets it, or fails.
+
+        Dagster forgets a retry for good when its database or the code location is away at the
+        wrong moment.
+        """
         if time.monotonic() - self._looked_for_stranded_at < STRANDED_SECONDS:
             return
         self._looked_for_stranded_at = time.monotonic()
+
+        def retry(task: Task) -> None:
+            if not has_future(context, task):
+                self._tasks.give_up(task, WORKER_LOST)
+
         quiet = self._tasks.quiet(timedelta(seconds=STRANDED_SECONDS), QUEUE_LENGTH)
-        if quiet:
-            retry_stranded(context, [task.run_id for task in quiet])
+        self._for_each(quiet, retry)
 
 
 def hand_over(
@@ -180,6 +216,7 @@ def hand_over(
 
     Raises:
         CodeLocationAway: Nothing can be handed over for now.
+        Unavailable: Neither, for Dagster's storage does not answer.
         CannotHandOver: Dagster refuses this task's run.
     """
     try:
@@ -190,7 +227,10 @@ def hand_over(
             instance.submit_run(task.run_id, workspace)
     except (DagsterUserCodeUnreachableError, DagsterCodeLocationLoadError) as error:
         raise CodeLocationAway from error
-    except DagsterError as error:
+    except DBAPIError as error:
+        msg = "Dagster's storage does not answer."
+        raise Unavailable(msg) from error
+    except (DagsterError, CheckError, LookupError) as error:
         raise CannotHandOver from error
 
 
@@ -266,7 +306,11 @@ def stop_run(instance: DagsterInstance, task: Task) -> bool:
     marked as cancelled by Dagster's run monitoring.
     """
     run = instance.get_run_by_id(task.run_id)
-    if run is None or run.is_finished:
+    if run is None:
+        return True
+    if run.is_finished:
+        if run.status == DagsterRunStatus.FAILURE:
+            instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "false"})
         return True
     if run.status == DagsterRunStatus.NOT_STARTED:
         instance.report_run_canceled(run, "The task was cancelled before it was queued.")
@@ -277,20 +321,21 @@ def stop_run(instance: DagsterInstance, task: Task) -> bool:
     return False
 
 
-def retry_stranded(context: IWorkspaceProcessContext[Any], run_ids: list[str]) -> None:
-    """Retry those of the runs that failed, and whose retry was promised and given up.
+def has_future(context: IWorkspaceProcessContext[Any], task: Task) -> bool:
+    """Whether something will come of a pending task; a retry that is due is made.
 
-    Dagster gives up for good when it cannot reach the code location at that moment. Its own
-    function does the retry; it makes no second one where there is one.
+    Dagster's own function makes it; there is no second one where there is one already.
 
     Raises:
-        CodeLocationAway: It is away still.
+        CodeLocationAway: Nothing can be retried for now.
     """
-    wanted = RunsFilter(
-        run_ids=run_ids, statuses=[DagsterRunStatus.FAILURE], tags={WILL_RETRY_TAG: "false"}
-    )
-    for run in context.instance.get_runs(wanted):
-        try:
-            retry_run(run, context)
-        except (DagsterUserCodeUnreachableError, DagsterCodeLocationLoadError) as error:
-            raise CodeLocationAway from error
+    instance = context.instance
+    run = instance.get_run_by_id(task.run_id)
+    if run is None or not run.is_finished:
+        return run is not None
+    try:
+        retry_run(run, context)
+    except (DagsterUserCodeUnreachableError, DagsterCodeLocationLoadError) as error:
+        raise CodeLocationAway from error
+    _, group = instance.get_run_group(run.run_id) or ("", [])
+    return any(other.parent_run_id == run.run_id for other in group)

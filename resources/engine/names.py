@@ -8,8 +8,6 @@ from resources.task_types import REGISTRY
 
 CODE_LOCATION = "workers"
 EXPORT_PREFIX = "exports"
-# Who owns the tasks of runs that were started in Dagster.
-DAGSTER_OWNER = "dagster"
 
 TASK_ID_TAG = "workers/task_id"
 OWNER_TAG = "workers/owner"

@@ -11,23 +11,28 @@ from typing import Any
 
 from dagster import DagsterEvent, DagsterEventType, DagsterRun, DagsterRunStatus
 from dagster._core.events import JobFailureData, RunFailureReason
-from dagster._core.storage.tags import RETRY_NUMBER_TAG
+from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
+from dagster._core.storage.tags import RETRY_NUMBER_TAG, RETRY_STRATEGY_TAG
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from resources.engine.names import (
-    DAGSTER_OWNER,
     OWNER_TAG,
     TASK_ID_TAG,
     parameters_of,
     task_type_of,
 )
 from resources.engine.run_status import status_from_run
-from resources.requests import DEFAULT_BATCH_SIZE
+from resources.requests import DEFAULT_BATCH_SIZE, MAX_BATCH_SIZE
 from resources.store.database import announce_change
-from resources.store.models import Status, Task
+from resources.store.models import DAGSTER_OWNER, Status, Task
 from resources.store.tables import MAX_DATE_LENGTH, tasks
 from resources.store.tasks import new_task_values
 from resources.timestamps import now
+
+# Dagster's default strategy goes on from the failed step, and finds nothing to do where a process
+# died after its last one.
+DEFAULT_TAGS = {RETRY_STRATEGY_TAG: ReexecutionStrategy.ALL_STEPS.value}
+NUL = "\\u0000"
 
 _OPEN = (Status.PENDING, Status.PROCESSING)
 
@@ -61,41 +66,40 @@ def run_added(connection: Connection, run: DagsterRun) -> DagsterRun:
     task = _task(connection, tasks.c.run_id == run.run_id)
     if task is None and run.parent_run_id is not None:
         parent = _task(connection, tasks.c.run_id == run.parent_run_id)
-        if parent is not None and _is_next_attempt(run, parent):
-            return _next_attempt(connection, parent, run, task_type)
-        task = parent and _new_task(connection, run, task_type, owner=parent.owner)
+        if RETRY_NUMBER_TAG in run.tags and (parent is None or parent.status is Status.CANCELLED):
+            # An automatic retry that comes too late: somebody has cancelled the task or
+            # re-executed its run since. It belongs to no task, and ends when it finds that out.
+            return run
+        if parent is not None and parent.status in {Status.FAILED, Status.PENDING}:
+            _next_attempt(connection, parent, run, task_type)
+            task = parent
+        elif parent is not None:
+            task = _new_task(connection, run, task_type, owner=parent.owner)
     if task is None:
         owner = run.tags.get(OWNER_TAG, DAGSTER_OWNER)
         task = _new_task(connection, run, task_type, owner=owner)
-    elif task.run_id == run.run_id:
-        _set(connection, task, handed_over_at=now())
-    return run.with_tags({**run.tags, TASK_ID_TAG: str(task.id), OWNER_TAG: task.owner})
+    identity = {TASK_ID_TAG: str(task.id), OWNER_TAG: task.owner}
+    return run.with_tags({**DEFAULT_TAGS, **run.tags, **identity})
 
 
-def _is_next_attempt(run: DagsterRun, parent: Task) -> bool:
-    # A task that was cancelled while its retry was being made keeps the retry, and ends it.
-    retried = parent.status is Status.CANCELLED and RETRY_NUMBER_TAG in run.tags
-    return parent.status in {Status.FAILED, Status.PENDING} or retried
-
-
-def _next_attempt(
-    connection: Connection, task: Task, run: DagsterRun, task_type: str
-) -> DagsterRun:
-    values: dict[str, Any] = {"run_id": run.run_id, "swept_at": None, "handed_over_at": now()}
-    if task.status is not Status.CANCELLED:
-        values |= _parameters(run, task_type) | {
-            "status": Status.PENDING,
-            "attempt": task.attempt + 1,
-            "error": None,
-            "processed": 0,
-            "total": None,
-            "started_at": None,
-            "finished_at": None,
-            "cancel_requested_at": None,
-        }
+def _next_attempt(connection: Connection, task: Task, run: DagsterRun, task_type: str) -> None:
+    at = now()
+    values = _parameters(run, task_type) | {
+        "run_id": run.run_id,
+        "status": Status.PENDING,
+        "attempt": task.attempt + 1,
+        "error": None,
+        "updated_at": at,
+        "handed_over_at": at,
+        "started_at": None,
+        "finished_at": None,
+        "cancel_requested_at": None,
+        "swept_at": None,
+    }
+    if task.result is None:
+        values |= {"processed": 0, "total": None}
     _set(connection, task, **values)
     announce_change(connection)
-    return run
 
 
 def _new_task(connection: Connection, run: DagsterRun, task_type: str, *, owner: str) -> Task:
@@ -113,9 +117,8 @@ def _new_task(connection: Connection, run: DagsterRun, task_type: str, *, owner:
 def _parameters(run: DagsterRun, task_type: str) -> dict[str, Any]:
     """A run's parameters as columns; what somebody typed wrongly is left to the run to refuse."""
     given = parameters_of(run, task_type)
-    batch_size = given.get("batch_size")
     return {
-        "batch_size": batch_size if isinstance(batch_size, int) else DEFAULT_BATCH_SIZE,
+        "batch_size": _batch_size(given.get("batch_size")),
         "filters": _object(given.get("filters")),
         "date_from": _short_text(given.get("date_from")),
         "date_to": _short_text(given.get("date_to")),
@@ -124,8 +127,19 @@ def _parameters(run: DagsterRun, task_type: str) -> dict[str, Any]:
 
 
 def _object(value: Any) -> dict[str, Any]:
-    # By way of JSON: a run config may hold what a JSON column cannot, such as an enum.
-    return json.loads(json.dumps(value, default=str)) if isinstance(value, dict) else {}
+    """``value`` as the column can hold it: a run config may have enums, NaN, NUL."""
+    if not isinstance(value, dict):
+        return {}
+    try:
+        text = json.dumps(value, default=str, allow_nan=False)
+    except ValueError:
+        return {}
+    return {} if NUL in text else dict(json.loads(text))
+
+
+def _batch_size(value: Any) -> int:
+    fits = isinstance(value, int) and 1 <= value <= MAX_BATCH_SIZE
+    return int(value) if fits else DEFAULT_BATCH_SIZE
 
 
 def _short_text(value: Any) -> str | None:
@@ -177,6 +191,8 @@ def run_changed(
         values["error"] = _unexplained(event)
     if values["status"].is_final:
         values["finished_at"] = at
+    if values["status"] in {Status.FAILED, Status.CANCELLED}:
+        values["result"] = None  # its files are about to be swept
     _set(connection, task, **values)
     announce_change(connection)
 
@@ -195,14 +211,27 @@ def run_deleted(connection: Connection, run_id: str) -> None:
     task = lock_task(connection, run_id)
     if task is None or task.status not in _OPEN:
         return
+    _end_deleted(connection, task)
+    announce_change(connection)
+
+
+def all_runs_deleted(connection: Connection) -> None:
+    """Every open task that Dagster had has failed."""
+    handed_over = tasks.c.handed_over_at.is_not(None) | (tasks.c.status == Status.PROCESSING)
+    had = select(tasks).where(tasks.c.status.in_(_OPEN), handed_over)
+    for row in connection.execute(had.with_for_update()).all():
+        _end_deleted(connection, Task.from_row(row))
+    announce_change(connection)
+
+
+def _end_deleted(connection: Connection, task: Task) -> None:
     at = now()
     end: dict[str, Any] = (
         {"status": Status.CANCELLED}
         if task.cancel_requested_at
         else {"status": Status.FAILED, "error": RUN_DELETED}
     )
-    _set(connection, task, finished_at=at, updated_at=at, **end)
-    announce_change(connection)
+    _set(connection, task, finished_at=at, updated_at=at, result=None, **end)
 
 
 def _task(connection: Connection, condition: ColumnElement[bool]) -> Task | None:

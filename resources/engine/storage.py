@@ -1,7 +1,8 @@
 """Dagster's storage, in the task store's database and on its connections.
 
-Stock storage opens a connection for every query and commits each statement by itself. Here all of
-a process's storages share one pool, and a run and its task change in one transaction.
+A run and its task change in one transaction, where stock storage commits each statement by itself.
+On PostgreSQL all of a process's storages share one pool; stock ones open a connection for each
+query, as they do on SQLite here too.
 """
 
 import threading
@@ -62,6 +63,9 @@ class _ProjectingRunStorage(SqlRunStorage):
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         """One transaction for all that the stock storage does inside."""
+        if getattr(self._joined, "connection", None) is not None:
+            msg = "A transaction of the run storage inside another would wait for itself."
+            raise RuntimeError(msg)
         with state_engine().begin() as connection:
             self._joined.connection = connection
             try:
@@ -117,6 +121,12 @@ class _ProjectingRunStorage(SqlRunStorage):
         with self._transaction() as connection:
             projection.run_deleted(connection, run_id)
             super().delete_run(run_id)
+
+    def wipe(self) -> None:
+        """Delete all runs; their tasks, if open, have failed."""
+        with self._transaction() as connection:
+            projection.all_runs_deleted(connection)
+            super().wipe()
 
 
 class _SqliteRuns(_ProjectingRunStorage, SqliteRunStorage):

@@ -1,6 +1,7 @@
 """The datasets: what is declared, joined with what the source really has."""
 
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -17,6 +18,9 @@ from resources.source.columns import (
     column_from_type,
 )
 from resources.source.declarations import Declaration
+
+# How long a failed look-up stands.
+FAILURE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Catalog:
         self._engine = engine
         self._declarations = declarations
         self._datasets: dict[str, Dataset] = {}
+        self._failures: dict[str, tuple[float, Exception]] = {}
         self._lock = threading.Lock()
 
     def dataset(self, name: str) -> Dataset:
@@ -54,8 +59,19 @@ class Catalog:
         """
         with self._lock:
             if name not in self._datasets:
-                self._datasets[name] = self._look_up(name)
+                self._raise_if_just_failed(name)
+                try:
+                    self._datasets[name] = self._look_up(name)
+                except (DeclarationError, SourceUnavailable) as error:
+                    self._failures[name] = (time.monotonic(), error)
+                    raise
             return self._datasets[name]
+
+    def _raise_if_just_failed(self, name: str) -> None:
+        """A source that does not answer is not asked again by everybody who waited for it."""
+        failed_at, error = self._failures.get(name, (-FAILURE_SECONDS, None))
+        if error is not None and time.monotonic() - failed_at < FAILURE_SECONDS:
+            raise error
 
     def _look_up(self, name: str) -> Dataset:
         declaration = self._declarations.get(name)

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from resources.errors import SourceUnavailable
+from resources.store.database import DEAD_PEER
 
 CONNECT_TIMEOUT_SECONDS = 5
 SQLITE_BUSY_TIMEOUT_SECONDS = 10
@@ -44,6 +45,7 @@ def connect_source(url: URL, *, statement_timeout_seconds: int = 0) -> Engine:
         hide_parameters=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            **DEAD_PEER,
             "application_name": "workers",
             "options": f"-c default_transaction_read_only=on -c timezone=UTC {timeout}",
         },

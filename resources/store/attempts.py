@@ -1,18 +1,18 @@
 """A task as its run uses it: claim, report, publish.
 
 ``tasks.run_id`` is the fencing token. Every write here is one UPDATE that hits a row only while
-the task still belongs to this run and nobody asked for its end; a write that hits none means
-"stop, and touch nothing".
+the task is being processed by this run and nobody asked for its end; a write that hits none means
+"stop, and touch nothing". (Dagster's RUN_START makes a task "processing" before its job begins.)
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import ColumnElement, Engine, and_, select, update
 
 from resources.errors import AttemptSuperseded, TaskFailed
 from resources.store.database import read_transaction, write_transaction
-from resources.store.models import Task
+from resources.store.models import Status, Task
 from resources.store.tables import tasks
 from resources.timestamps import now
 
@@ -65,11 +65,7 @@ class AttemptStore:
             Unavailable: The database does not answer.
         """
         with read_transaction(self.engine) as connection:
-            mine = connection.execute(
-                select(tasks.c.id).where(
-                    tasks.c.run_id == self.run_id, tasks.c.cancel_requested_at.is_(None)
-                )
-            ).first()
+            mine = connection.execute(select(tasks.c.id).where(self._mine())).first()
         if mine is None:
             raise AttemptSuperseded
 
@@ -95,12 +91,15 @@ class AttemptStore:
             error={"code": error.code, "detail": error.detail, "retryable": error.retryable}
         )
 
+    def _mine(self) -> ColumnElement[bool]:
+        return and_(
+            tasks.c.run_id == self.run_id,
+            tasks.c.status == Status.PROCESSING,
+            tasks.c.cancel_requested_at.is_(None),
+        )
+
     def _write_fenced(self, **values: Any) -> None:
         with write_transaction(self.engine) as connection:
-            written = connection.execute(
-                update(tasks)
-                .where(tasks.c.run_id == self.run_id, tasks.c.cancel_requested_at.is_(None))
-                .values(values)
-            )
+            written = connection.execute(update(tasks).where(self._mine()).values(values))
             if written.rowcount == 0:
                 raise AttemptSuperseded

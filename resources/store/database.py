@@ -33,9 +33,20 @@ from resources.errors import Unavailable
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 15
 SQLITE_BUSY_TIMEOUT_SECONDS = 10
+# libpq: a server that vanished is noticed within about 20 seconds, and not after two hours.
+DEAD_PEER = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+SQLITE_RETRY_SECONDS = 0.01
 SQLITE_CHANGE_POLL_SECONDS = 0.1
 CHANGES_CHANNEL = "workers_tasks"
 _WRITES = "workers_writes"
+_MIGRATION_LOCK = 0x776F726B657273  # "workers": any number that nobody else locks
+_SQLITE_PRIMARY_CODE = 0xFF
+_OUTAGES = {"OperationalError", "InterfaceError"}
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -73,7 +84,7 @@ def connect(url: URL, *, pool_size: int = 4) -> Engine:
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
             "application_name": "workers",
             "options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000} -c timezone=UTC",
-            "keepalives_idle": 30,
+            **DEAD_PEER,
         },
     )
 
@@ -96,10 +107,25 @@ def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) ->
     # The driver's own transaction control starts too late; `_begin_sqlite` takes its place.
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    _switch_to_wal(cursor)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _switch_to_wal(cursor: Any) -> None:
+    """Once in a file's life. SQLite does not wait here while others use the file; this does."""
+    deadline = time.monotonic() + SQLITE_BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & _SQLITE_PRIMARY_CODE == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() >= deadline:
+                raise
+            time.sleep(SQLITE_RETRY_SECONDS)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -150,8 +176,26 @@ def _translated() -> Iterator[None]:
 
 def _is_outage(error: DBAPIError) -> bool:
     # Class names are the DB API's own (PEP 249), so they hold for every driver.
-    names = {cls.__name__ for cls in type(error.orig).__mro__}
-    return error.connection_invalidated or bool(names & {"OperationalError", "InterfaceError"})
+    names = [cls.__name__ for cls in type(error.orig).__mro__]
+    # "DatabaseError" as such: the file is damaged, or the connection broke in the middle.
+    is_damage = names[0] == "DatabaseError"
+    return error.connection_invalidated or is_damage or not _OUTAGES.isdisjoint(names)
+
+
+@contextmanager
+def _driver_translated() -> Iterator[None]:
+    """Where the driver is used past SQLAlchemy, each of its errors becomes `Unavailable`."""
+    try:
+        yield
+    except Exception as error:
+        msg = "The task database does not answer."
+        raise Unavailable(msg) from error
+
+
+def lock_migrations(connection: Connection) -> None:
+    """Wait for whoever else is migrating the database; hold others off until the commit."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+        connection.execute(sql_select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
 
 
 def announce_change(connection: Connection) -> None:
@@ -191,25 +235,26 @@ class _PostgresListener:
         self._listen()
 
     def _listen(self) -> None:
-        with _translated():
-            self._owner = self._engine.raw_connection()
-        self._connection = self._owner.driver_connection
-        self._owner.detach()
-        self._connection.autocommit = True
-        with self._connection.cursor() as cursor:
-            cursor.execute(f"LISTEN {CHANGES_CHANNEL}")
+        with _driver_translated():
+            owner = self._engine.raw_connection()
+            connection: Any = owner.driver_connection
+            owner.detach()
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(f"LISTEN {CHANGES_CHANNEL}")
+        self._owner, self._connection = owner, connection
 
     def wait(self, seconds: float) -> bool:
         if self._connection is None:
             self._listen()
             return True  # what came while nobody listened counts as a change
         try:
-            select.select([self._connection], [], [], seconds)
-            self._connection.poll()
-        except Exception as error:
+            with _driver_translated():
+                select.select([self._connection], [], [], seconds)
+                self._connection.poll()
+        except Unavailable:
             self.close()
-            msg = "The task database does not answer."
-            raise Unavailable(msg) from error
+            raise
         changed = bool(self._connection.notifies)
         self._connection.notifies.clear()
         return changed
@@ -225,17 +270,15 @@ class _SqliteListener:
 
     def __init__(self, engine: Engine) -> None:
         database = engine.url.database or ""
-        self._connection = sqlite3.connect(
-            database, timeout=SQLITE_BUSY_TIMEOUT_SECONDS, check_same_thread=False
-        )
+        with _driver_translated():
+            self._connection = sqlite3.connect(
+                database, timeout=SQLITE_BUSY_TIMEOUT_SECONDS, check_same_thread=False
+            )
         self._version = self._read_version()
 
     def _read_version(self) -> int:
-        try:
+        with _driver_translated():
             (version,) = self._connection.execute("PRAGMA data_version").fetchone()
-        except sqlite3.OperationalError as error:
-            msg = "The task database does not answer."
-            raise Unavailable(msg) from error
         return int(version)
 
     def wait(self, seconds: float) -> bool:

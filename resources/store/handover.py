@@ -87,17 +87,13 @@ class HandoverStore:
             ).first()
         return row is not None
 
-    def fail(self, task: Task, error: dict[str, Any]) -> None:
-        """End a task that cannot be handed over, unless it has ended or been handed over since."""
+    def give_up(self, task: Task, error: dict[str, Any]) -> None:
+        """End a pending task of which nothing will come, unless another run has taken it."""
         at = now()
         with write_transaction(self.engine) as connection:
             connection.execute(
                 update(tasks)
-                .where(
-                    tasks.c.run_id == task.run_id,
-                    tasks.c.status == Status.PENDING,
-                    tasks.c.handed_over_at.is_(None),
-                )
+                .where(tasks.c.run_id == task.run_id, tasks.c.status == Status.PENDING)
                 .values(status=Status.FAILED, error=error, finished_at=at, updated_at=at)
             )
 

@@ -6,7 +6,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine
 
-from resources.store.database import write_transaction
+from resources.store.database import lock_migrations, write_transaction
 
 # Dagster keeps its own revisions in "alembic_version", in the same database.
 VERSION_TABLE = "workers_alembic_version"
@@ -15,12 +15,15 @@ VERSION_TABLE = "workers_alembic_version"
 def migrate(engine: Engine) -> None:
     """Create or upgrade the tables, in one transaction. Doing it again changes nothing.
 
+    Processes that do it at once do it one after the other.
+
     Raises:
         Unavailable: The database does not answer.
     """
     if engine.dialect.name == "sqlite" and engine.url.database:
         Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
     with write_transaction(engine) as connection:
+        lock_migrations(connection)
         command.upgrade(alembic_config(connection), "head")
 
 

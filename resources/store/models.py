@@ -7,6 +7,9 @@ from typing import Any, Self
 
 from sqlalchemy import Row
 
+# Who owns the tasks of runs that were started in Dagster.
+DAGSTER_OWNER = "dagster"
+
 
 class Status(StrEnum):
     """A task's status: the state of its latest run."""

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, func, insert, literal, select, update
 
 from resources.errors import Unauthorized, WorkersError
 from resources.store.database import UtcDateTime, read_transaction, write_transaction
-from resources.store.models import Principal, Role
+from resources.store.models import DAGSTER_OWNER, Principal, Role
 from resources.store.tables import tokens
 from resources.timestamps import now
 
@@ -17,6 +17,7 @@ from resources.timestamps import now
 PREFIX = "wrk_"
 TOKEN_BYTES = 32
 MAX_OWNER_LENGTH = 255
+MAX_ID = 2**63 - 1  # what the column holds
 
 
 class UnusableOwner(WorkersError):
@@ -139,6 +140,9 @@ class TokenStore:
             TokenNotFound: No token has that id.
             Unavailable: The database does not answer.
         """
+        msg = f"No token has the id {token_id}."
+        if not 0 < token_id <= MAX_ID:
+            raise TokenNotFound(msg)
         with write_transaction(self._engine) as connection:
             known = connection.execute(
                 update(tokens)
@@ -146,7 +150,6 @@ class TokenStore:
                 .values(revoked_at=func.coalesce(tokens.c.revoked_at, literal(now(), UtcDateTime)))
             )
             if known.rowcount == 0:
-                msg = f"No token has the id {token_id}."
                 raise TokenNotFound(msg)
 
 
@@ -156,6 +159,9 @@ def _digest(token: str) -> str:
 
 
 def _check_owner(owner: str) -> None:
+    if owner == DAGSTER_OWNER:
+        msg = f'"{DAGSTER_OWNER}" owns the runs that are started in Dagster; admins see them.'
+        raise UnusableOwner(msg)
     if not owner or len(owner) > MAX_OWNER_LENGTH or not owner.isprintable() or owner.isspace():
         msg = f"An owner has 1 to {MAX_OWNER_LENGTH} printable characters."
         raise UnusableOwner(msg)

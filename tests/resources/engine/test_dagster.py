@@ -87,7 +87,7 @@ def test_dagster_yaml_survives_what_stock_settings_do_not(instance: DagsterInsta
     assert queue.user_code_failure_retry_delay == 1
     assert instance.run_monitoring_enabled
     assert instance.run_monitoring_poll_interval_seconds == 5
-    assert instance.run_monitoring_start_timeout_seconds == 30
+    assert instance.run_monitoring_start_timeout_seconds == 20
     assert instance.run_monitoring_cancel_timeout_seconds == 10
     assert instance.run_monitoring_max_resume_run_attempts == 0
     assert instance.run_retries_enabled

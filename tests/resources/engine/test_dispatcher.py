@@ -1,23 +1,29 @@
 """Handing over and stopping can be done twice, or half and then again."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.workspace.context import BaseWorkspaceRequestContext, WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget, WorkspaceFileTarget
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from resources.engine.dispatcher import (
+    MAX_REFUSALS,
     CodeLocationAway,
+    Dispatcher,
     hand_over,
-    retry_stranded,
+    has_future,
     stop_run,
 )
 from resources.engine.names import parameters_of
+from resources.engine.projection import INTERNAL_ERROR
 from resources.requests import TaskRequest
+from resources.results import ResultStore
 from resources.settings import PROJECT_ROOT
 from resources.store.models import Principal, Role, Status, Task
+from resources.store.tables import tasks
 from resources.store.tasks import TaskStore
 
 ALICE = Principal("alice", Role.USER)
@@ -79,7 +85,7 @@ def test_a_task_is_handed_over_once_however_often_it_is_tried(
     assert parameters_of(run, "bookings_export")["filters"] == {"status": "pending"}
 
 
-def test_a_retry_that_dagster_gave_up_is_made_after_all_and_once(
+def test_a_retry_that_dagster_forgot_is_made_after_all_and_once(
     instance: DagsterInstance,
     workspace_context: WorkspaceProcessContext,
     store: TaskStore,
@@ -89,11 +95,10 @@ def test_a_retry_that_dagster_gave_up_is_made_after_all_and_once(
     run = instance.get_run_by_id(task.run_id)
     assert run is not None
     instance.report_run_failed(run, "its process died")
-    instance.add_run_tags(task.run_id, {"dagster/will_retry": "false"})
     assert store.get(task.id, ALICE).status is Status.PENDING
 
     for _ in range(2):
-        retry_stranded(workspace_context, [task.run_id])
+        assert has_future(workspace_context, task)
 
     (retry,) = [each for each in instance.get_runs() if each.run_id != task.run_id]
     after = store.get(task.id, ALICE)
@@ -123,3 +128,75 @@ def test_a_queued_run_is_stopped_and_stopping_it_again_changes_nothing(
 
     assert state_of(instance, task) == DagsterRunStatus.CANCELED
     assert store.get(task.id, ALICE) == cancelled
+
+
+@pytest.fixture
+def dispatcher(engine: Engine, tmp_path: Path) -> Dispatcher:
+    return Dispatcher(engine, ResultStore(tmp_path / "results"), 2, lambda: None)
+
+
+def test_what_died_between_creating_and_submitting_is_submitted_by_the_next_pass(
+    instance: DagsterInstance,
+    workspace_context: WorkspaceProcessContext,
+    dispatcher: Dispatcher,
+    task: Task,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def die(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(instance, "submit_run", die)
+    with pytest.raises(KeyboardInterrupt):
+        dispatcher._pass(workspace_context)
+    monkeypatch.undo()
+
+    dispatcher._pass(workspace_context)
+
+    assert state_of(instance, task) == DagsterRunStatus.QUEUED
+
+
+def test_a_task_that_dagster_refuses_holds_up_no_other_and_fails_in_the_end(
+    instance: DagsterInstance,
+    workspace_context: WorkspaceProcessContext,
+    dispatcher: Dispatcher,
+    store: TaskStore,
+    engine: Engine,
+    task: Task,
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(update(tasks).values(task_type="unheard_of"))
+    request = TaskRequest(task_type="bookings_export")
+    good = store.submit(request, owner="alice", request_id="r", idempotency_key=None).task
+
+    dispatcher._pass(workspace_context)
+    assert state_of(instance, good) == DagsterRunStatus.QUEUED
+    assert store.get(task.id, ALICE).status is Status.PENDING
+    for _ in range(MAX_REFUSALS - 1):
+        dispatcher._pass(workspace_context)
+
+    refused = store.get(task.id, ALICE)
+    assert (refused.status, refused.error) == (Status.FAILED, INTERNAL_ERROR)
+
+
+def test_results_that_cannot_be_removed_hold_up_nothing_and_are_tried_again(
+    instance: DagsterInstance,
+    workspace_context: WorkspaceProcessContext,
+    dispatcher: Dispatcher,
+    store: TaskStore,
+    task: Task,
+    tmp_path: Path,
+) -> None:
+    request = TaskRequest(task_type="bookings_export")
+    bad = store.submit(request, owner="bob", request_id="r", idempotency_key=None).task
+    store.cancel(bad.id, Principal("bob", Role.USER))
+    folder = tmp_path / "results" / str(bad.id)
+    folder.parent.mkdir()
+    folder.write_text("a file where a folder should be")
+
+    dispatcher._pass(workspace_context)
+    assert state_of(instance, task) == DagsterRunStatus.QUEUED
+
+    folder.unlink()
+    (folder / bad.run_id).mkdir(parents=True)
+    dispatcher._pass(workspace_context)
+    assert not folder.exists()

@@ -15,10 +15,11 @@ from dagster._core.events import JobFailureData, RunFailureReason
 from sqlalchemy import Engine, select, update
 
 from resources.engine import projection
-from resources.engine.names import DAGSTER_OWNER, OWNER_TAG, TASK_ID_TAG
+from resources.engine.names import OWNER_TAG, TASK_ID_TAG
+from resources.errors import AttemptSuperseded, TaskFailed
 from resources.requests import TaskRequest
 from resources.store.attempts import AttemptStore
-from resources.store.models import Principal, Role, Status, Task
+from resources.store.models import DAGSTER_OWNER, Principal, Role, Status, Task
 from resources.store.tables import tasks
 from resources.store.tasks import TaskStore
 from tests.resources.engine.conftest import RunMaker
@@ -73,7 +74,8 @@ def test_a_run_made_for_a_task_belongs_to_it(
     run = new_run(task.run_id)
 
     assert len(all_tasks(engine)) == 1
-    assert now_of(store, task).handed_over_at is not None
+    assert now_of(store, task).handed_over_at is None  # until it is submitted as well
+    assert run.tags["dagster/retry_strategy"] == "ALL_STEPS"
     assert (run.tags[TASK_ID_TAG], run.tags[OWNER_TAG]) == (str(task.id), "alice")
 
 
@@ -209,16 +211,110 @@ def test_a_run_of_a_cancelled_task_leaves_the_task_alone(
     assert now_of(store, task) == cancelled
 
 
-def test_a_retry_of_a_task_cancelled_in_between_is_given_to_it_to_be_ended(
+def test_a_retry_of_a_task_cancelled_in_between_belongs_to_no_task(
     task: Task, run: DagsterRun, new_run: RunMaker, store: TaskStore, instance: DagsterInstance
 ) -> None:
     fail(instance, run, RunFailureReason.UNKNOWN)
-    assert store.cancel(task.id, ADMIN).status is Status.CANCELLED
+    cancelled = store.cancel(task.id, ADMIN)
+    assert cancelled.status is Status.CANCELLED
 
     retry = new_run(parent=run, tags={"dagster/retry_number": "1"})
+    report(instance, retry, DagsterEventType.RUN_START)
+
+    assert now_of(store, task) == cancelled
+    with pytest.raises(AttemptSuperseded):
+        AttemptStore(store._engine, retry.run_id).claim()
+
+
+def test_a_retry_that_comes_after_a_re_execution_by_hand_makes_no_second_task(
+    task: Task,
+    run: DagsterRun,
+    new_run: RunMaker,
+    store: TaskStore,
+    engine: Engine,
+    instance: DagsterInstance,
+) -> None:
+    fail(instance, run, RunFailureReason.UNKNOWN)
+    by_hand = new_run(parent=run)
+
+    new_run(parent=run, tags={"dagster/retry_number": "1"})
+
+    assert len(all_tasks(engine)) == 1
+    after = now_of(store, task)
+    assert (after.run_id, after.attempt) == (by_hand.run_id, 2)
+
+
+def test_a_failed_task_keeps_no_result_whose_files_are_swept(
+    task: Task, run: DagsterRun, store: TaskStore, instance: DagsterInstance
+) -> None:
+    AttemptStore(store._engine, run.run_id).publish(RESULT)
+
+    fail(instance, run, RunFailureReason.STEP_FAILURE)
 
     after = now_of(store, task)
-    assert (after.status, after.run_id, after.attempt) == (Status.CANCELLED, retry.run_id, 1)
+    assert (after.status, after.result) == (Status.FAILED, None)
+
+
+def test_a_published_task_whose_process_died_keeps_its_result_and_numbers_for_the_retry(
+    task: Task, run: DagsterRun, new_run: RunMaker, store: TaskStore, instance: DagsterInstance
+) -> None:
+    AttemptStore(store._engine, run.run_id).publish(RESULT)
+    fail(instance, run, RunFailureReason.UNKNOWN)
+
+    retry = new_run(parent=run, tags={"dagster/retry_number": "1"})
+    report(instance, retry, DagsterEventType.RUN_START)
+
+    claimed = AttemptStore(store._engine, retry.run_id).claim()
+    assert claimed.result == RESULT
+    assert (claimed.processed, claimed.total) == (3, 3)
+
+
+def test_a_run_that_lost_its_task_writes_nothing_any_more(
+    task: Task, run: DagsterRun, store: TaskStore, instance: DagsterInstance
+) -> None:
+    attempt = AttemptStore(store._engine, run.run_id)
+    instance.delete_run(run.run_id)
+    failed = now_of(store, task)
+
+    error = TaskFailed("storage_unavailable", "…", retryable=True)
+    for write in (
+        attempt.check,
+        attempt.beat,
+        lambda: attempt.report_progress(1, 2),
+        lambda: attempt.publish(RESULT),
+        lambda: attempt.record_error(error),
+    ):
+        with pytest.raises(AttemptSuperseded):
+            write()
+
+    assert now_of(store, task) == failed
+
+
+def test_wiping_all_runs_fails_every_task_that_dagster_had(
+    task: Task, run: DagsterRun, store: TaskStore, instance: DagsterInstance
+) -> None:
+    instance.wipe()
+
+    after = now_of(store, task)
+    assert (after.status, after.error) == (Status.FAILED, projection.RUN_DELETED)
+
+
+@pytest.mark.parametrize(
+    ("typed", "column", "kept"),
+    [
+        ({"batch_size": 10**12}, "batch_size", 1000),
+        ({"filters": {"status": "a\0b"}}, "filters", {}),
+        ({"filters": {"total": float("nan")}}, "filters", {}),
+        ({"date_from": "x" * 100}, "date_from", "x" * 32),
+    ],
+)
+def test_nonsense_from_the_launchpad_is_left_to_the_run_to_refuse(
+    new_run: RunMaker, engine: Engine, typed: dict[str, Any], column: str, kept: object
+) -> None:
+    new_run(**typed)
+
+    (row,) = all_tasks(engine)
+    assert getattr(row, column) == kept
 
 
 def test_deleting_the_run_of_an_open_task_fails_it(
