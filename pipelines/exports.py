@@ -20,7 +20,7 @@ from resources.requests import TaskRequest
 from resources.results import AttemptFolder
 from resources.source.connection import cancel_query, snapshot
 from resources.source.query import Selection
-from resources.source.reader import arrow_schema, read_batches
+from resources.source.reader import arrow_schema, check_spelling, read_batches
 from resources.store.attempts import AttemptStore
 from resources.task_types.export_options import ExportOptions
 from resources.timestamps import now, to_rfc3339
@@ -82,7 +82,7 @@ class Export:
     def _write_files(self) -> dict[str, Any]:
         schema = arrow_schema(self.selection.columns)
         options = ExportOptions.model_validate(self.request.options)
-        writer = PartWriter(self.folder, schema, options.format)
+        writer = PartWriter(self.folder, schema, options)
         try:
             with self._source() as connection:
                 total = self._count(connection)
@@ -122,6 +122,7 @@ class Export:
             raise _source_unavailable() from error
 
     def _count(self, connection: Connection) -> int:
+        check_spelling(connection, self.selection)
         query = self.selection.count_query(connection.dialect.name)
         return int(connection.scalar(query))
 

@@ -12,7 +12,7 @@ import pyarrow.parquet
 
 from resources.errors import TaskFailed
 from resources.results import AttemptFolder, HashingFile, ResultFile
-from resources.task_types.export_options import FileFormat
+from resources.task_types.export_options import Compression, ExportOptions, FileFormat
 
 PART_ROWS = 1_000_000
 PART_BYTES = 256 * 2**20
@@ -49,10 +49,10 @@ class PartWriter:
     A result without rows has one file: the format's header alone.
     """
 
-    def __init__(self, folder: AttemptFolder, schema: pa.Schema, file_format: FileFormat) -> None:
+    def __init__(self, folder: AttemptFolder, schema: pa.Schema, options: ExportOptions) -> None:
         self._folder = folder
         self._schema = schema
-        self._format = file_format
+        self._options = options
         self._open: _OpenPart | None = None
         self.files: list[ResultFile] = []
 
@@ -99,10 +99,10 @@ class PartWriter:
                 raise _Abandoned
 
     def _begin(self) -> _OpenPart:
-        name = f"part-{len(self.files) + 1:05d}.{self._format}"
+        name = f"part-{len(self.files) + 1:05d}{_suffix(self._options)}"
         closing = ExitStack()
         file = closing.enter_context(self._folder.writing(name))
-        part = _OpenPart(name, file, _encoder(file, self._schema, self._format), closing)
+        part = _OpenPart(name, file, _encoder(file, self._schema, self._options), closing)
         self._open = part
         return part
 
@@ -116,19 +116,50 @@ class PartWriter:
                 rows=part.rows,
                 bytes=part.file.tell(),
                 sha256=part.file.sha256,
-                media_type=MEDIA_TYPES[self._format],
+                media_type=_media_type(self._options),
             )
         )
         self._folder.write_checkpoint(self.files)
 
 
-def _encoder(file: HashingFile, schema: pa.Schema, file_format: FileFormat) -> _Encoder:
+def _is_csv_gz(options: ExportOptions) -> bool:
+    return options.format is FileFormat.CSV and options.file_compression is Compression.GZIP
+
+
+def _suffix(options: ExportOptions) -> str:
+    return ".csv.gz" if _is_csv_gz(options) else f".{options.format}"
+
+
+def _media_type(options: ExportOptions) -> str:
+    return "application/gzip" if _is_csv_gz(options) else MEDIA_TYPES[options.format]
+
+
+def _encoder(file: HashingFile, schema: pa.Schema, options: ExportOptions) -> _Encoder:
     sink = pa.PythonFile(file, mode="w")
     encoder: _Encoder
-    match file_format:
+    match options.format:
         case FileFormat.PARQUET:
-            encoder = pyarrow.parquet.ParquetWriter(sink, schema, compression="zstd")
+            encoder = pyarrow.parquet.ParquetWriter(
+                sink, schema, compression=options.file_compression.value
+            )
+        case FileFormat.CSV if _is_csv_gz(options):
+            encoder = _GzippedCsv(sink, schema)
         case FileFormat.CSV:
             # Texts are quoted and nulls are not, so an empty text and null can be told apart.
             encoder = pyarrow.csv.CSVWriter(sink, schema)
     return encoder
+
+
+class _GzippedCsv:
+    """pyarrow's CSV writer before a compressing stream, which wants closing too."""
+
+    def __init__(self, sink: pa.PythonFile, schema: pa.Schema) -> None:
+        self._stream = pa.CompressedOutputStream(sink, "gzip")
+        self._csv = pyarrow.csv.CSVWriter(self._stream, schema)
+
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        self._csv.write_batch(batch)
+
+    def close(self) -> None:
+        self._csv.close()
+        self._stream.close()

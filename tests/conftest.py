@@ -33,12 +33,10 @@ def _is_setting(name: str) -> bool:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[URL]:
+def postgres_server() -> URL:
     """A PostgreSQL server to make databases on; skips where there is none, fails so in CI."""
     url = with_driver(os.environ.get("WORKERS_TEST_POSTGRES_URL", DEFAULT_POSTGRES_URL))
-    admin = create_engine(
-        url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 3}
-    )
+    admin = create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 3})
     try:
         with admin.connect():
             pass
@@ -52,7 +50,7 @@ def postgres_server() -> Iterator[URL]:
         pytest.skip(message)
     finally:
         admin.dispose()
-    yield url
+    return url
 
 
 @contextmanager
@@ -97,12 +95,12 @@ def _migrated(url: URL) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def engine(session_engine: Engine) -> Iterator[Engine]:
+def engine(session_engine: Engine) -> Engine:
     """An empty task store, on SQLite and on PostgreSQL."""
     with session_engine.begin() as connection:
         for table in reversed(metadata.sorted_tables):
             connection.execute(table.delete())
-    yield session_engine
+    return session_engine
 
 
 @pytest.fixture

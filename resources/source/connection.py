@@ -1,10 +1,13 @@
 """The connection to the source, and everything in which source databases differ."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+from psycopg2 import extensions
+from psycopg2.extensions import new_type, register_type
 from sqlalchemy import (
     URL,
     ColumnElement,
@@ -27,6 +30,13 @@ from resources.store.database import DEAD_PEER
 CONNECT_TIMEOUT_SECONDS = 5
 SQLITE_BUSY_TIMEOUT_SECONDS = 10
 
+# By the ids of PostgreSQL's types: date, timestamp, timestamptz.
+_POSTGRES_TIMES = (
+    (1082, "DATE", extensions.PYDATE),
+    (1114, "TIMESTAMP", extensions.PYDATETIME),
+    (1184, "TIMESTAMPTZ", extensions.PYDATETIMETZ),
+)
+
 
 def connect_source(url: URL, *, statement_timeout_seconds: int = 0) -> Engine:
     """An engine for the source at ``url``: read-only, one connection for each use.
@@ -39,7 +49,7 @@ def connect_source(url: URL, *, statement_timeout_seconds: int = 0) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _connect_sqlite(url)
     timeout = f"-c statement_timeout={statement_timeout_seconds * 1000}"
-    return create_engine(
+    engine = create_engine(
         url,
         poolclass=NullPool,
         hide_parameters=True,
@@ -50,6 +60,28 @@ def connect_source(url: URL, *, statement_timeout_seconds: int = 0) -> Engine:
             "options": f"-c default_transaction_read_only=on -c timezone=UTC {timeout}",
         },
     )
+    event.listen(engine, "connect", _keep_unreadable_times)
+    return engine
+
+
+def _keep_unreadable_times(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    """Have times that Python cannot hold come as texts.
+
+    The driver would make year 9999 of PostgreSQL's "infinity", and end the whole query at a year
+    after that; a text is refused later, by the row's key.
+    """
+    for oid, name, make in _POSTGRES_TIMES:
+        kind = new_type((oid,), name, partial(_time_or_text, make))
+        register_type(kind, connection)
+
+
+def _time_or_text(make: Callable[[str | None, Any], Any], value: str | None, cursor: Any) -> Any:
+    if value in {"infinity", "-infinity"}:
+        return value
+    try:
+        return make(value, cursor)
+    except ValueError:
+        return value
 
 
 def _connect_sqlite(url: URL) -> Engine:

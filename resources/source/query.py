@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, bindparam, column, func, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, column, func, not_, or_, select
 
 from resources.source.catalog import Dataset
 from resources.source.columns import Column, Kind
@@ -57,6 +57,28 @@ class Selection:
             .where(*self._where(dialect))
             .order_by(*(column(name) for name in self.dataset.key))
         )
+
+    def misspelled_query(self, dialect: str) -> Select[Any] | None:
+        """The key of a row whose time the conditions cannot be compared with; None: none can be.
+
+        Only SQLite keeps times as texts, and so in any spelling.
+        """
+        times = {
+            each.name: each
+            for each in (*(condition.column for condition in self.conditions), *self._dates())
+            if dialect == "sqlite" and each.kind in _SPELLINGS
+        }
+        if not times:
+            return None
+        key: list[ColumnElement[Any]] = [column(name) for name in self.dataset.key]
+        wrong = or_(*(_is_misspelled(each) for each in times.values()))
+        return select(*key).select_from(self.dataset.table).where(wrong).limit(1)
+
+    def _dates(self) -> list[Column]:
+        """The date column, where there is a window on it."""
+        dates = self.dataset.date_column
+        bounded = self.date_from is not None or self.date_to is not None
+        return [dates] if dates is not None and bounded else []
 
     def _where(self, dialect: str) -> list[ColumnElement[bool]]:
         spelling = _Spelling(dialect, self.dataset.zone)
@@ -134,6 +156,22 @@ def _any_of(of: Column, values: Sequence[Any], spelling: "_Spelling") -> ColumnE
     spelled = [each for value in values if value is not None for each in spelling.all(of, value)]
     matches = spelling.column(of).in_(spelled)
     return or_(matches, spelling.column(of).is_(None)) if None in values else matches
+
+
+_DATE = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
+_TIME = f"{_DATE} [0-9][0-9]:[0-9][0-9]:[0-9][0-9]"
+# As GLOB patterns, each with and without a fraction of up to so many digits.
+_SPELLINGS = {
+    Kind.DATE: [_DATE],
+    Kind.TIMESTAMP: [
+        _TIME + fraction for fraction in ("", *("." + "[0-9]" * n for n in range(1, 7)))
+    ],
+}
+
+
+def _is_misspelled(of: Column) -> ColumnElement[bool]:
+    known = or_(*(_column(of).op("GLOB")(pattern) for pattern in _SPELLINGS[of.kind]))
+    return and_(_column(of).is_not(None), not_(known))
 
 
 def _column(of: Column) -> ColumnElement[Any]:

@@ -6,7 +6,8 @@ from types import NoneType
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import Connection, Select
+import pyarrow.compute as pc
+from sqlalchemy import Connection
 
 from resources.errors import TaskFailed
 from resources.source.columns import Column, Kind
@@ -14,6 +15,12 @@ from resources.source.query import Selection
 
 # A double keeps 15 decimal digits; more of them are the binary fraction's own.
 DOUBLE_DIGITS = 15
+
+# How SQLite's times are spelled.
+TIME_TEXTS = {
+    Kind.TIMESTAMP: r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d{1,6})?$",
+    Kind.DATE: r"^\d{4}-\d{2}-\d{2}$",
+}
 
 # SQLite keeps in a column what it is given, of whatever type.
 _SQLITE_TYPES: Mapping[Kind, Set[type]] = {
@@ -68,23 +75,41 @@ def read_batches(
     """
     dialect = connection.dialect.name
     streaming = connection.execution_options(stream_results=True, yield_per=batch_rows)
-    for rows in _partitions(streaming, selection.rows_query(dialect), batch_rows):
-        yield _to_batch(rows, selection, dialect)
+    with streaming.execute(selection.rows_query(dialect)) as result:
+        for rows in result.partitions(batch_rows):
+            yield _to_batch(rows, selection, dialect)
 
 
-def _partitions(
-    connection: Connection, query: Select[Any], batch_rows: int
-) -> Iterator[Sequence[Any]]:
-    try:
-        with connection.execute(query) as result:
-            yield from result.partitions(batch_rows)
-    except ValueError as error:  # from the driver, which makes Python's dates
-        raise TaskFailed(
-            "value_not_representable",
-            "A row holds a date or time outside the years 1 to 9999. Correct the row, or leave "
-            "the column out.",
-            retryable=False,
-        ) from error
+def check_spelling(connection: Connection, selection: Selection) -> None:
+    """Make sure that conditions on SQLite's times, which are texts, select what they say.
+
+    Raises:
+        TaskFailed: A time is spelled such that it cannot be compared
+            (``value_not_representable``).
+    """
+    query = selection.misspelled_query(connection.dialect.name)
+    row = None if query is None else connection.execute(query).first()
+    if row is not None:
+        raise _unusable_time(selection, row)
+
+
+def _unusable_time(selection: Selection, row: Sequence[Any]) -> TaskFailed:
+    key = _key_of(selection, selection.dataset.key, row)
+    return TaskFailed(
+        "value_not_representable",
+        f"{f'The row with {key}' if key else 'A row'} holds a time that is not spelled "
+        '"YYYY-MM-DD HH:MM:SS", so that it cannot be compared. Correct the row.',
+        retryable=False,
+    )
+
+
+def _key_of(selection: Selection, names: Sequence[str], row: Sequence[Any]) -> str:
+    """The row's key in words; a part that is left out of the dataset nobody may see."""
+    return ", ".join(
+        f"{name} = {row[names.index(name)]}"
+        for name in selection.dataset.key
+        if name in selection.dataset.columns
+    )
 
 
 def _to_batch(rows: Sequence[Any], selection: Selection, dialect: str) -> pa.RecordBatch:
@@ -116,12 +141,20 @@ def _sqlite_array(column: Column, cells: Sequence[Any]) -> pa.Array:
     target = arrow_type(column)
     match column.kind:
         case Kind.TIMESTAMP | Kind.DATE:
-            return pa.array(cells, pa.string()).cast(target)
+            return _times(pa.array(cells, pa.string()), target, TIME_TEXTS[column.kind])
         case Kind.BOOLEAN:
             return pa.array([_sqlite_bool(cell) for cell in cells], target)
         case Kind.DECIMAL:
             return pa.array([_sqlite_decimal(cell, column.scale) for cell in cells], target)
     return pa.array(cells, target)
+
+
+def _times(texts: pa.Array, target: pa.DataType, spelling: str) -> pa.Array:
+    # The cast would take other spellings too, with which conditions cannot be compared.
+    if not pc.all(pc.match_substring_regex(texts, spelling), min_count=0).as_py():
+        msg = "a time in another spelling"
+        raise ValueError(msg)
+    return texts.cast(target)
 
 
 def _sqlite_bool(cell: Any) -> bool | None:
@@ -153,12 +186,7 @@ def _not_representable(
     selection: Selection,
 ) -> TaskFailed:
     row = rows[next(index for index, cell in enumerate(cells) if not _converts(convert, cell))]
-    names = selection.read_names
-    key = ", ".join(
-        f"{name} = {row[names.index(name)]}"
-        for name in selection.dataset.key
-        if name in selection.dataset.columns  # else it was left out: nobody may see it
-    )
+    key = _key_of(selection, selection.read_names, row)
     return TaskFailed(
         "value_not_representable",
         f'Column "{column.name}" is declared as {column.kind}, but '

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from resources.task_types.base import Options
@@ -18,6 +18,22 @@ class FileFormat(StrEnum):
     CSV = "csv"
 
 
+class Compression(StrEnum):
+    """How an export's files are compressed."""
+
+    ZSTD = "zstd"
+    SNAPPY = "snappy"
+    GZIP = "gzip"
+    NONE = "none"
+
+
+# The first is the default.
+COMPRESSIONS = {
+    FileFormat.PARQUET: [Compression.ZSTD, Compression.SNAPPY, Compression.GZIP, Compression.NONE],
+    FileFormat.CSV: [Compression.NONE, Compression.GZIP],
+}
+
+
 class ExportOptions(Options):
     """``options`` of an export."""
 
@@ -30,6 +46,31 @@ class ExportOptions(Options):
         max_length=MAX_COLUMNS,
         description="The columns to export, in this order; absent: all",
     )
+
+    compression: Annotated[Compression, Field(strict=False)] | None = Field(
+        default=None,
+        description="Parquet: `zstd` (default), `snappy`, `gzip`, `none`; CSV: `none` (default), "
+        "`gzip`",
+    )
+
+    @property
+    def file_compression(self) -> Compression:
+        """What is asked for, else the format's default."""
+        return self.compression or COMPRESSIONS[self.format][0]
+
+    @field_validator("compression")
+    @classmethod
+    def _fits_the_format(
+        cls, compression: Compression | None, info: ValidationInfo
+    ) -> Compression | None:
+        fitting = COMPRESSIONS.get(info.data.get("format", ""), [])
+        if compression is not None and fitting and compression not in fitting:
+            raise PydanticCustomError(
+                "invalid_value",
+                "Files of this format should be compressed with one of: {fitting}",
+                {"fitting": ", ".join(fitting)},
+            )
+        return compression
 
     @field_validator("columns")
     @classmethod

@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Engine, update
 
 from pipelines.exports import Export, frame_rows
 from pipelines.parts import PartWriter
 from pipelines.run_control import RunControl
-from resources.errors import AttemptSuperseded, TaskFailed
+from resources.errors import AttemptSuperseded, TaskFailed, Unavailable
 from resources.requests import TaskRequest, select_rows
 from resources.results import ResultStore
 from resources.source.catalog import Catalog
 from resources.source.connection import connect_source
 from resources.source.declarations import Declaration
 from resources.store.attempts import AttemptStore
-from resources.store.models import Principal, Role, Task
+from resources.store.models import Principal, Role, Status, Task
+from resources.store.tables import tasks
 from resources.store.tasks import TaskStore
 
 ALICE = Principal("alice", Role.USER)
@@ -56,8 +57,12 @@ def request_(request: pytest.FixtureRequest) -> TaskRequest:
 
 
 @pytest.fixture
-def task(store: TaskStore, request_: TaskRequest) -> Task:
-    return store.submit(request_, owner="alice", request_id="r", idempotency_key=None).task
+def task(store: TaskStore, request_: TaskRequest, sqlite_engine: Engine) -> Task:
+    """A task whose run is at work."""
+    task = store.submit(request_, owner="alice", request_id="r", idempotency_key=None).task
+    with sqlite_engine.begin() as connection:
+        connection.execute(update(tasks).values(status=Status.PROCESSING))
+    return task
 
 
 @pytest.fixture
@@ -184,3 +189,68 @@ def test_a_storage_that_takes_nothing_fails_the_task_as_retryable(
 )
 def test_a_frame_carries_whole_batches(batch_size: int, rows: int) -> None:
     assert frame_rows(batch_size) == rows
+
+
+def test_a_database_that_is_away_when_the_result_is_published_costs_no_export(
+    export: Export, store: TaskStore, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish, calls = AttemptStore.publish, iter([Unavailable(), Unavailable()])
+
+    def away_at_first(self: AttemptStore, result: dict[str, Any]) -> None:
+        for error in calls:
+            raise error
+        publish(self, result)
+
+    monkeypatch.setattr("pipelines.run_control.RETRY_SECONDS", 0)
+    monkeypatch.setattr(AttemptStore, "publish", away_at_first)
+
+    export.run()
+
+    assert store.get(task.id, ALICE).result is not None
+
+
+def test_files_that_may_be_published_are_kept(
+    export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def commit_and_lose_the_answer(_self: AttemptStore, _result: dict[str, Any]) -> None:
+        raise Unavailable
+
+    monkeypatch.setattr("pipelines.run_control.PATIENCE_SECONDS", 0)
+    monkeypatch.setattr("pipelines.run_control.RETRY_SECONDS", 0)
+    monkeypatch.setattr(AttemptStore, "publish", commit_and_lose_the_answer)
+
+    with pytest.raises(Unavailable):
+        export.run()
+
+    assert "part-00001.csv" in files(tmp_path)
+
+
+@pytest.mark.parametrize("spelling", ["2024-06-15T08:00:00", "2024-06-15", "2024-06-15 08:00"])
+def test_a_time_that_cannot_be_compared_is_named_and_nothing_is_left_out_silently(
+    sqlite_engine: Engine,
+    task: Task,
+    results: ResultStore,
+    tmp_path: Path,
+    spelling: str,
+) -> None:
+    path = tmp_path / "times.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE bookings (id INTEGER PRIMARY KEY, at TIMESTAMP)")
+        connection.execute("INSERT INTO bookings VALUES (1, '2024-06-15 08:00:00')")
+        connection.execute("INSERT INTO bookings VALUES (2, ?)", (spelling,))
+        connection.commit()
+    source = connect_source(URL.create("sqlite", database=str(path)))
+    declared = Declaration(table="bookings", key=["id"], date_column="at")
+    asked = TaskRequest(task_type="bookings_export", date_from="2024-06-15T09:00:00Z")
+    attempt = AttemptStore(sqlite_engine, task.run_id)
+
+    with pytest.raises(TaskFailed, match=r"value_not_representable.*id = 2"):
+        Export(
+            request=asked,
+            selection=select_rows(asked, Catalog(source, {"bookings": declared})),
+            source=source,
+            folder=results.attempt(task.id, task.run_id),
+            attempt=attempt,
+            control=RunControl(attempt),
+        ).run()
+    source.dispose()

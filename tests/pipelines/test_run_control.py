@@ -12,7 +12,7 @@ from pipelines.run_control import Progress, RunControl
 from resources.errors import AttemptSuperseded, Unavailable
 from resources.requests import TaskRequest
 from resources.store.attempts import AttemptStore
-from resources.store.models import Principal, Role, Task
+from resources.store.models import Principal, Role, Status, Task
 from resources.store.tables import tasks
 from resources.store.tasks import TaskStore
 from resources.timestamps import now
@@ -33,6 +33,8 @@ def task(sqlite_engine: Engine) -> Task:
     submitted = TaskStore(sqlite_engine).submit(
         request, owner="alice", request_id="r", idempotency_key=None
     )
+    with sqlite_engine.begin() as connection:
+        connection.execute(update(tasks).values(status=Status.PROCESSING))
     return submitted.task
 
 

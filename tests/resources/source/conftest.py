@@ -1,0 +1,111 @@
+"""A source database to make tables in and to ask as the service does, of each kind."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, Engine, create_engine, text
+
+from resources.source.catalog import Catalog, Dataset
+from resources.source.connection import connect_source, snapshot
+from resources.source.declarations import Declaration
+from resources.source.filters import parse_filters
+from resources.source.query import Selection
+
+TABLE = "facts"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source with one table; `engine` is the service's, `writer` its owner's."""
+
+    engine: Engine
+    writer: Engine
+
+    @property
+    def dialect(self) -> str:
+        return self.engine.dialect.name
+
+    def make(self, columns: str, rows: Sequence[Sequence[Any]] = ()) -> None:
+        """Make the table anew, with ``columns`` as in CREATE TABLE."""
+        with self.writer.begin() as connection:
+            connection.execute(text(f"DROP TABLE IF EXISTS {TABLE}"))
+            connection.execute(text(f"CREATE TABLE {TABLE} ({columns})"))
+        self.add(rows)
+
+    def add(self, rows: Sequence[Sequence[Any]]) -> None:
+        if rows:
+            names = [f"v{index}" for index in range(len(rows[0]))]
+            values = ", ".join(f":{name}" for name in names)
+            with self.writer.begin() as connection:
+                connection.execute(
+                    text(f"INSERT INTO {TABLE} VALUES ({values})"),
+                    [dict(zip(names, row, strict=True)) for row in rows],
+                )
+
+    def run(self, statement: str) -> None:
+        with self.writer.begin() as connection:
+            connection.execute(text(statement))
+
+    def dataset(self, **declared: Any) -> Dataset:
+        """The table as the catalog sees it; its key is "id" where nothing else is declared."""
+        declaration = Declaration(**{"table": TABLE, "key": "id", **declared})
+        return Catalog(self.engine, {TABLE: declaration}).dataset(TABLE)
+
+    def selection(
+        self,
+        filters: dict[str, Any] | None = None,
+        date_from: str | None = None,
+        date_to: str | None = None,
+        *,
+        columns: Sequence[str] = (),
+        dataset: Dataset | None = None,
+        **declared: Any,
+    ) -> Selection:
+        dataset = dataset or self.dataset(**declared)
+        conditions, errors = parse_filters(filters or {}, dataset.columns)
+        assert errors == []
+        return Selection(
+            dataset=dataset,
+            columns=[dataset.columns[name] for name in columns or dataset.columns],
+            conditions=conditions,
+            date_from=date_from,
+            date_to=date_to,
+        )
+
+    def keys(self, *arguments: Any, **named: Any) -> list[Any]:
+        """The keys that `selection` selects, in the order they come; the count agrees."""
+        selection = self.selection(*arguments, **named)
+        key = selection.read_names.index(selection.dataset.key[0])
+        with snapshot(self.engine) as connection:
+            rows = connection.execute(selection.rows_query(self.dialect)).all()
+            assert connection.scalar(selection.count_query(self.dialect)) == len(rows)
+        return [row[key] for row in rows]
+
+
+def _opened(url: URL) -> Iterator[Source]:
+    source = Source(engine=connect_source(url), writer=create_engine(url))
+    yield source
+    source.run(f"DROP TABLE IF EXISTS {TABLE}")
+    source.engine.dispose()
+    source.writer.dispose()
+
+
+@pytest.fixture(scope="module")
+def sqlite_source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
+    path = tmp_path_factory.mktemp("source") / "source.sqlite"
+    yield from _opened(URL.create("sqlite", database=str(path)))
+
+
+@pytest.fixture(scope="module")
+def postgresql_source(postgres_source: URL) -> Iterator[Source]:
+    yield from _opened(postgres_source)
+
+
+@pytest.fixture(scope="module")
+def source(backend: str, request: pytest.FixtureRequest) -> Source:
+    """A source of each kind."""
+    made = request.getfixturevalue(f"{backend}_source")
+    assert isinstance(made, Source)
+    return made

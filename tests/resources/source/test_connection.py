@@ -1,0 +1,168 @@
+"""The connection to the source: read-only, one snapshot, queries that can be ended."""
+
+import re
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import URL, Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from resources.errors import SourceUnavailable
+from resources.source.connection import cancel_query, connect_source, glob_from_like, snapshot
+from tests.resources.source.conftest import TABLE, Source
+from tests.support.waiting import eventually
+
+COUNT = text(f"SELECT count(*) FROM {TABLE}")
+ENDLESS = {
+    "sqlite": "WITH RECURSIVE n AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n",
+    "postgresql": "SELECT pg_sleep(60)",
+}
+
+
+@pytest.fixture
+def table(source: Source) -> Source:
+    source.make("id bigint PRIMARY KEY, note text", [(1, "one"), (2, "two")])
+    return source
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [f"DELETE FROM {TABLE}", f"INSERT INTO {TABLE} VALUES (3, 'x')", "CREATE TABLE other (i int)"],
+)
+def test_the_source_cannot_be_changed(table: Source, statement: str) -> None:
+    with pytest.raises(SourceUnavailable), snapshot(table.engine) as connection:
+        connection.execute(text(statement))
+    with pytest.raises(DBAPIError), table.engine.connect() as connection:
+        connection.execute(text(statement))
+    assert table.keys() == [1, 2]
+
+
+def test_a_snapshot_does_not_see_what_is_written_after_its_first_query(table: Source) -> None:
+    if table.dialect == "sqlite":
+        table.writer.dispose()
+        with table.writer.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+    with snapshot(table.engine) as connection:
+        assert connection.scalar(COUNT) == 2
+        table.add([(3, "three")])
+        assert connection.scalar(COUNT) == 2
+    assert table.keys() == [1, 2, 3]
+
+
+def test_a_query_that_fails_leaves_neither_sql_nor_values_in_a_traceback(table: Source) -> None:
+    query = text("SELECT column_x FROM nowhere WHERE name = :name")
+    with pytest.raises(SourceUnavailable) as raised, snapshot(table.engine) as connection:
+        connection.execute(query, {"name": "alice"})
+    logged = "".join(traceback.format_exception_only(raised.value))
+    assert raised.value.__suppress_context__
+    assert not any(word in logged for word in ("column_x", "nowhere", "alice"))
+
+
+def test_a_query_that_takes_too_long_is_ended(postgresql_source: Source) -> None:
+    url = postgresql_source.writer.url
+    engine = connect_source(url, statement_timeout_seconds=1)
+    started = time.monotonic()
+    with pytest.raises(SourceUnavailable), snapshot(engine) as connection:
+        connection.execute(text("SELECT pg_sleep(60)"))
+    assert time.monotonic() - started < 5
+    engine.dispose()
+
+
+def test_an_error_that_is_not_the_sources_passes_through(table: Source) -> None:
+    with pytest.raises(KeyError), snapshot(table.engine):
+        raise KeyError
+
+
+def test_a_running_query_can_be_ended_from_another_thread(table: Source) -> None:
+    started = time.monotonic()
+    with pytest.raises(SourceUnavailable, match=r"\((OperationalError|QueryCanceled)\)"):
+        run_until_cancelled(table, after_seconds=0.2)
+    assert time.monotonic() - started < 5
+
+
+def run_until_cancelled(table: Source, after_seconds: float) -> None:
+    with snapshot(table.engine) as connection:
+        timer = threading.Timer(after_seconds, cancel_query, [connection])
+        timer.start()
+        try:
+            connection.execute(text(ENDLESS[table.dialect]))
+        finally:
+            timer.join()
+
+
+def test_a_connection_is_closed_after_its_use(postgresql_source: Source) -> None:
+    postgresql_source.make("id bigint PRIMARY KEY")
+    with snapshot(postgresql_source.engine) as connection:
+        backend = connection.scalar(text("SELECT pg_backend_pid()"))
+        assert connection.scalar(text("SHOW timezone")) == "UTC"
+        assert connection.scalar(text("SHOW application_name")) == "workers"
+    eventually(lambda: backend not in sessions(postgresql_source), within=5)
+
+
+def sessions(source: Source) -> list[int]:
+    with source.writer.connect() as connection:
+        return list(connection.scalars(text("SELECT pid FROM pg_stat_activity")))
+
+
+@pytest.fixture
+def sqlite_at(tmp_path: Path) -> Iterator[list[Engine]]:
+    engines: list[Engine] = []
+    yield engines
+    for engine in engines:
+        engine.dispose()
+
+
+def test_a_missing_sqlite_file_is_not_made(tmp_path: Path, sqlite_at: list[Engine]) -> None:
+    path = tmp_path / "missing.sqlite"
+    sqlite_at.append(connect_source(URL.create("sqlite", database=str(path))))
+    with pytest.raises(SourceUnavailable), snapshot(sqlite_at[0]):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a b", "50%", "a%41", "a#b", "a?mode=rwc", "ключ", "it's"])
+def test_a_sqlite_file_may_have_any_name(
+    tmp_path: Path, sqlite_at: list[Engine], name: str
+) -> None:
+    url = URL.create("sqlite", database=str(tmp_path / name))
+    sqlite_at += [create_engine(url), connect_source(url)]
+    with sqlite_at[0].begin() as connection:
+        connection.execute(text(f"CREATE TABLE {TABLE} (id integer)"))
+    with snapshot(sqlite_at[1]) as connection:
+        assert connection.scalar(COUNT) == 0
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_server_that_does_not_answer_is_unavailable() -> None:
+    engine = connect_source(URL.create("postgresql+psycopg2", host="127.0.0.1", port=1))
+    with pytest.raises(SourceUnavailable), snapshot(engine):
+        pass
+    engine.dispose()
+
+
+LETTERS = st.text(st.sampled_from("aAé%_\\*?[]^-\n'😀"), max_size=6)
+
+
+def regex_from_like(pattern: str) -> str:
+    """LIKE as the contract means it, in another language."""
+    tokens = re.findall(r"\\.|.", pattern, re.DOTALL)
+    wildcards = {"%": ".*", "_": "."}
+    return "".join(wildcards.get(token) or re.escape(token[-1]) for token in tokens)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(LETTERS, LETTERS)
+def test_a_glob_matches_what_its_like_pattern_does(
+    sqlite_source: Source, value: str, pattern: str
+) -> None:
+    with sqlite_source.writer.connect() as connection:
+        found = connection.scalar(
+            text("SELECT :value GLOB :glob"), {"value": value, "glob": glob_from_like(pattern)}
+        )
+    assert bool(found) == bool(re.fullmatch(regex_from_like(pattern), value, re.DOTALL))

@@ -1,0 +1,97 @@
+"""What datasets.toml may say."""
+
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from resources.errors import DeclarationError
+from resources.settings import PROJECT_ROOT
+from resources.source.declarations import Declaration, load_declarations
+
+
+def declared(folder: Path, toml: str) -> Path:
+    path = folder / "datasets.toml"
+    path.write_text(toml, encoding="utf-8")
+    return path
+
+
+def test_a_declaration_needs_a_table_and_a_key_only(tmp_path: Path) -> None:
+    path = declared(tmp_path, '[bookings]\ntable = "orders"\nkey = "id"')
+    assert load_declarations(path) == {"bookings": Declaration(table="orders", key=["id"])}
+
+
+def test_everything_that_can_be_declared_is_kept(tmp_path: Path) -> None:
+    path = declared(
+        tmp_path,
+        """
+        [users]
+        table = "people"
+        key = ["country", "number"]
+        date_column = "joined"
+        time_zone = "Europe/Berlin"
+        leave_out = ["password"]
+        """,
+    )
+    users = load_declarations(path)["users"]
+    assert (users.table, users.key) == ("people", ["country", "number"])
+    assert (users.date_column, users.leave_out) == ("joined", ["password"])
+    assert users.zone == ZoneInfo("Europe/Berlin")
+
+
+def test_a_zone_that_is_not_declared_is_utc() -> None:
+    assert Declaration(table="t", key=["id"]).zone == ZoneInfo("UTC")
+
+
+def test_the_declarations_that_come_with_the_project_can_be_loaded() -> None:
+    assert "bookings" in load_declarations(PROJECT_ROOT / "datasets.toml")
+
+
+@pytest.mark.parametrize(
+    ("table", "where"),
+    [
+        ('key = "id"', "users.table"),
+        ('table = "t"', "users.key"),
+        ('table = ""\nkey = "id"', "users.table"),
+        ('table = "t"\nkey = []', "users.key"),
+        ('table = "t"\nkey = 1', "users.key"),
+        ('table = "t"\nkey = "id"\ncolumns = ["a"]', "users.columns"),
+        ('table = "t"\nkey = "id"\nleave_out = "a"', "users.leave_out"),
+        ('table = "t"\nkey = "id"\ndate_column = 2024-01-01', "users.date_column"),
+        ('table = "t"\nkey = "id"\ntime_zone = "Europe/Berlim"', "users.time_zone"),
+        ('table = "t"\nkey = "id"\ntime_zone = "../../etc/passwd"', "users.time_zone"),
+        ('table = "t"\nkey = "id"\ntime_zone = ""', "users.time_zone"),
+    ],
+)
+def test_a_mistake_is_named_by_file_dataset_and_field(
+    tmp_path: Path, table: str, where: str
+) -> None:
+    with pytest.raises(DeclarationError, match=f"^datasets.toml: {where}"):
+        load_declarations(declared(tmp_path, f"[users]\n{table}"))
+
+
+def test_every_mistake_of_every_dataset_is_told_at_once(tmp_path: Path) -> None:
+    path = declared(tmp_path, 'surplus = 1\n[users]\nkey = 1\n[services]\ntable = "s"')
+    with pytest.raises(DeclarationError) as raised:
+        load_declarations(path)
+    findings = str(raised.value).splitlines()
+    assert [line.split(": ")[1] for line in findings] == [
+        "surplus",
+        "users.table",
+        "users.key",
+        "services.key",
+    ]
+
+
+def test_a_missing_file_is_named_without_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(DeclarationError, match=r"^missing\.toml cannot be read") as raised:
+        load_declarations(tmp_path / "missing.toml")
+    assert str(tmp_path) not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", [b"[users", b"[a]\nkey = '\xff'", b"[a]\n[a]"])
+def test_what_is_not_toml_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "datasets.toml"
+    path.write_bytes(content)
+    with pytest.raises(DeclarationError, match=r"^datasets\.toml is not TOML"):
+        load_declarations(path)
