@@ -19,6 +19,8 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 STATE_FOLDER = "state"
 DEMO_SOURCE_NAME = "demo-source.sqlite"
 MAX_PORT = 65_535
+# What Dagster calls the place where the jobs are defined; workspace.yaml says it too.
+CODE_LOCATION = "workers"
 
 # SQLAlchemy 2.1 reads "postgresql://" as psycopg 3; Dagster's storage needs psycopg 2.
 POSTGRESQL_DRIVER = "postgresql+psycopg2"

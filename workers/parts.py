@@ -1,5 +1,6 @@
 """The processes that make up the service, and how each is started."""
 
+import json
 import os
 import sys
 import tempfile
@@ -8,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resources.logs import dagster_log_level
-from resources.settings import Settings
+from resources.settings import CODE_LOCATION, Settings
 
 # A path to a socket has at most 107 bytes on Linux, 103 elsewhere.
 MAX_SOCKET_PATH = 100
-CODE_LOCATION = "workers"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Runtime:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         runtime = cls(settings, folder)
         runtime.socket.unlink(missing_ok=True)
-        runtime.workspace.write_text(_WORKSPACE.format(socket=runtime.socket))
+        runtime.workspace.write_text(runtime._workspace_document())
         return runtime
 
     @property
@@ -51,6 +51,10 @@ class Runtime:
     def workspace(self) -> Path:
         """The workspace that points to it."""
         return self.folder / "workspace.yaml"
+
+    def _workspace_document(self) -> str:
+        server = {"socket": str(self.socket), "location_name": CODE_LOCATION}
+        return json.dumps({"load_from": [{"grpc_server": server}]})  # JSON is YAML
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -117,11 +121,3 @@ class Runtime:
 
 def _python(module: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", module, *arguments)
-
-
-_WORKSPACE = """\
-load_from:
-  - grpc_server:
-      socket: {socket}
-      location_name: workers
-"""

@@ -40,7 +40,7 @@ def run_service(settings: Settings) -> None:
     Raises:
         CannotStart: With what to change.
     """
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_home(settings)
     with _only_one(settings):
         _check_ports(settings)
         load_declarations(settings.datasets)
@@ -50,6 +50,14 @@ def run_service(settings: Settings) -> None:
             asyncio.run(_supervise(runtime))
         finally:
             runtime.close()
+
+
+def _make_home(settings: Settings) -> None:
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        msg = f"WORKERS_HOME={settings.home} cannot be made: {error.strerror}."
+        raise CannotStart(msg) from error
 
 
 @contextmanager
@@ -84,15 +92,16 @@ def _prepare(runtime: Runtime) -> None:
         say("Making the demo source: the bookings of two years.")
         create_demo_source(settings.demo_source_path)
     # In a process of its own: this one stays small, without Dagster in it.
-    migration = subprocess.run(
-        [sys.executable, "-m", "workers", "migrate"],
-        env=runtime.environment,
-        timeout=MIGRATE_SECONDS,
-        check=False,
-    )
-    if migration.returncode != 0:
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "workers", "migrate"],
+            env=runtime.environment,
+            timeout=MIGRATE_SECONDS,
+            check=True,
+        )
+    except subprocess.SubprocessError as error:
         msg = "The task database could not be brought up to date; see above."
-        raise CannotStart(msg)
+        raise CannotStart(msg) from error
 
 
 async def _supervise(runtime: Runtime) -> None:
@@ -169,8 +178,15 @@ def _tell_ready(settings: Settings, seconds: float) -> None:
     say(f"API         {api_url(settings)}/api/v1/workers/")
     say(f"Dagster UI  {ui_url(settings)}/")
     if sys.stderr.isatty():
-        token = TokenStore(connect(settings.state_url)).create(
+        say(f"Token       {_local_token(settings)}  (owner {LOCAL_OWNER}, valid for 24 hours)")
+    say("Ctrl-C stops it.")
+
+
+def _local_token(settings: Settings) -> str:
+    engine = connect(settings.state_url)
+    try:
+        return TokenStore(engine).create(
             LOCAL_OWNER, expires_in=LOCAL_TOKEN_LIFETIME, replaces=LOCAL_OWNER
         )
-        say(f"Token       {token}  (owner {LOCAL_OWNER}, valid for 24 hours)")
-    say("Ctrl-C stops it.")
+    finally:
+        engine.dispose()

@@ -30,7 +30,6 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from resources.engine.names import (
-    CODE_LOCATION,
     OWNER_TAG,
     REQUEST_ID_TAG,
     TASK_ID_TAG,
@@ -39,6 +38,7 @@ from resources.engine.names import (
 from resources.engine.projection import INTERNAL_ERROR, WORKER_LOST
 from resources.errors import Unavailable
 from resources.results import ResultStore
+from resources.settings import CODE_LOCATION
 from resources.store.database import ChangeListener, listen
 from resources.store.handover import HandoverStore
 from resources.store.models import Status, Task

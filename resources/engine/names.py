@@ -6,7 +6,6 @@ from dagster import DagsterRun
 
 from resources.task_types import REGISTRY
 
-CODE_LOCATION = "workers"
 EXPORT_PREFIX = "exports"
 
 TASK_ID_TAG = "workers/task_id"

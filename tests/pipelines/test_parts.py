@@ -49,7 +49,7 @@ FULL: list[Any] = [
     date(1969, 12, 31),
 ]
 EMPTY: list[Any] = [None] * len(FULL)
-ROWS = [FULL, EMPTY, [1, *EMPTY[1:4], "", False, *EMPTY[6:]]]
+ROWS: list[list[Any]] = [FULL, EMPTY, [1, *EMPTY[1:4], "", False, *EMPTY[6:]]]
 NUMBERS = pa.schema({"id": pa.int64(), "note": pa.string()})
 
 
@@ -70,13 +70,6 @@ def path(tmp_path: Path) -> Path:
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(parts, "PART_ROWS", 10)
     return 10
-
-
-@pytest.fixture
-def duck() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        yield connection
 
 
 def frame(rows: Any, schema: pa.Schema = SCHEMA) -> pd.DataFrame:
@@ -104,7 +97,7 @@ def names(path: Path) -> list[str]:
     return sorted(file.name for file in path.iterdir())
 
 
-def read(duck: duckdb.DuckDBPyConnection, path: Path) -> list[Any]:
+def read(path: Path) -> list[Any]:
     """The rows of every part, in the order of the parts' names."""
     if next(path.glob("part-*")).suffix == ".parquet":
         query = f"SELECT * FROM read_parquet('{path}/part-*.parquet')"
@@ -114,7 +107,9 @@ def read(duck: duckdb.DuckDBPyConnection, path: Path) -> list[Any]:
             "allow_quoted_nulls = false, auto_detect = false, delim = ',', quote = '\"', "
             f"escape = '\"', columns = {{{', '.join(_varchars(path))}}})"
         )
-    return duck.execute(query).fetchall()
+    with duckdb.connect() as duck:
+        duck.execute("SET TimeZone = 'UTC'")
+        return list(duck.execute(query).fetchall())
 
 
 def _varchars(path: Path) -> list[str]:
@@ -122,28 +117,22 @@ def _varchars(path: Path) -> list[str]:
     return [f"{name}: 'VARCHAR'" for name in header.split(",")]
 
 
-def test_parquet_holds_what_was_written(
-    folder: AttemptFolder, path: Path, duck: duckdb.DuckDBPyConnection
-) -> None:
+def test_parquet_holds_what_was_written(folder: AttemptFolder, path: Path) -> None:
     written(folder, FileFormat.PARQUET, frame(ROWS), schema=SCHEMA)
-    assert [list(row) for row in read(duck, path)] == ROWS
+    assert [list(row) for row in read(path)] == ROWS
     assert pa.parquet.read_schema(path / "part-00001.parquet").equals(SCHEMA)
 
 
-def test_parquet_tells_not_a_number_from_null(
-    folder: AttemptFolder, path: Path, duck: duckdb.DuckDBPyConnection
-) -> None:
+def test_parquet_tells_not_a_number_from_null(folder: AttemptFolder, path: Path) -> None:
     schema = pa.schema({"ratio": pa.float64()})
     rows = [[float("nan")], [None], [float("-inf")]]
     written(folder, FileFormat.PARQUET, frame(rows, schema), schema=schema)
-    assert str([value for (value,) in read(duck, path)]) == "[nan, None, -inf]"
+    assert str([value for (value,) in read(path)]) == "[nan, None, -inf]"
 
 
-def test_csv_holds_what_was_written(
-    folder: AttemptFolder, path: Path, duck: duckdb.DuckDBPyConnection
-) -> None:
+def test_csv_holds_what_was_written(folder: AttemptFolder, path: Path) -> None:
     written(folder, FileFormat.CSV, frame(ROWS), schema=SCHEMA)
-    full, empty, _ = read(duck, path)
+    full, empty, _ = read(path)
     assert list(full) == [
         "9223372036854775807",
         "-32768",
@@ -158,29 +147,24 @@ def test_csv_holds_what_was_written(
     assert list(empty) == EMPTY
 
 
-def test_csv_tells_an_empty_text_from_null(
-    folder: AttemptFolder, path: Path, duck: duckdb.DuckDBPyConnection
-) -> None:
+def test_csv_tells_an_empty_text_from_null(folder: AttemptFolder, path: Path) -> None:
     texts = ["", None, "NULL", "\\N", '""', " ", ","]
-    rows = [[i, text] for i, text in enumerate(texts)]
+    rows: list[list[Any]] = [[i, text] for i, text in enumerate(texts)]
     written(folder, FileFormat.CSV, frame(rows, NUMBERS), schema=NUMBERS)
-    assert [note for _, note in read(duck, path)] == texts
+    assert [note for _, note in read(path)] == texts
 
 
-def test_csv_keeps_a_row_that_is_null_alone(
-    folder: AttemptFolder, path: Path, duck: duckdb.DuckDBPyConnection
-) -> None:
+def test_csv_keeps_a_row_that_is_null_alone(folder: AttemptFolder, path: Path) -> None:
     schema = pa.schema({"note": pa.string()})
-    rows = [[None], ["a"], [None], [""]]
+    rows: list[list[Any]] = [[None], ["a"], [None], [""]]
     written(folder, FileFormat.CSV, frame(rows, schema), schema=schema)
-    assert [list(row) for row in read(duck, path)] == rows
+    assert [list(row) for row in read(path)] == rows
 
 
 @pytest.mark.parametrize("file_format", FileFormat)
 def test_parts_are_cut_where_they_are_full(
     folder: AttemptFolder,
     path: Path,
-    duck: duckdb.DuckDBPyConnection,
     small_parts: int,
     file_format: FileFormat,
 ) -> None:
@@ -188,7 +172,7 @@ def test_parts_are_cut_where_they_are_full(
     files = written(folder, file_format, *frames, schema=NUMBERS)
     assert [file.rows for file in files] == [10, 10, 10, 3]
     assert [file.name for file in files] == [f"part-0000{i}.{file_format}" for i in range(1, 5)]
-    assert [int(row[0]) for row in read(duck, path)] == list(range(33))
+    assert [int(row[0]) for row in read(path)] == list(range(33))
 
 
 @pytest.mark.parametrize("file_format", FileFormat)
@@ -359,7 +343,6 @@ def test_a_frame_keeps_the_types_and_values_of_its_batch() -> None:
 def test_files_are_compressed_as_asked_and_their_digest_is_that_of_the_bytes_on_disk(
     folder: AttemptFolder,
     tmp_path: Path,
-    duck: duckdb.DuckDBPyConnection,
     file_format: FileFormat,
     compression: Compression,
     name: str,
@@ -372,7 +355,8 @@ def test_files_are_compressed_as_asked_and_their_digest_is_that_of_the_bytes_on_
     content = path.read_bytes()
     assert (file.name, file.bytes) == (name, len(content))
     assert file.sha256 == hashlib.sha256(content).hexdigest()
-    assert duck.execute(f"SELECT count(*), max(id) FROM '{path}'").fetchone() == (100, 99)
+    with duckdb.connect() as duck:
+        assert duck.execute(f"SELECT count(*), max(id) FROM '{path}'").fetchone() == (100, 99)
     if file_format is FileFormat.PARQUET:
         codec = "UNCOMPRESSED" if compression is Compression.NONE else compression.name
         metadata = pyarrow.parquet.read_metadata(path)

@@ -143,9 +143,9 @@ def test_only_a_plain_name_is_opened(store: ResultStore, attempt: AttemptFolder,
 def test_discarding_leaves_nothing_of_the_attempt(attempt: AttemptFolder, folder: Path) -> None:
     write(attempt, "a.csv", b"one")
     attempt.write_checkpoint([PART])
-    attempt.discard()
+    assert attempt.discard()
     assert not folder.exists()
-    attempt.discard()
+    assert attempt.discard()
 
 
 def test_discarding_leaves_other_attempts(store: ResultStore, attempt: AttemptFolder) -> None:
@@ -195,13 +195,17 @@ def test_a_storage_that_takes_nothing_fails_the_task(broken: ResultStore) -> Non
         lambda: write(attempt, "a.csv", b"one"),
         lambda: attempt.write_checkpoint([]),
         lambda: attempt.write_manifest({}),
-        attempt.remove_other_attempts,
     ):
         with pytest.raises(TaskFailed) as raised:
             act()
         assert (raised.value.code, raised.value.retryable) == ("storage_unavailable", True)
         assert str(os.sep) not in raised.value.detail
-    attempt.discard()
+
+
+def test_what_cannot_be_removed_fails_nothing(broken: ResultStore) -> None:
+    attempt = broken.attempt(7, "run-1")
+    attempt.remove_other_attempts()
+    assert attempt.discard()
 
 
 def test_a_name_that_is_taken_fails_the_task(attempt: AttemptFolder, folder: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import URL, Engine, create_engine, text
 
 from resources.errors import DeclarationError, SourceUnavailable
+from resources.source import catalog
 from resources.source.catalog import Catalog
 from resources.source.columns import Kind
 from resources.source.connection import connect_source
@@ -97,40 +98,51 @@ def test_a_source_that_does_not_answer_is_not_asked_by_each_who_waits(
     absent: tuple[Engine, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, _ = absent
-    catalog = Catalog(engine, {"t": Declaration(table="t", key=["id"])})
+    datasets = Catalog(engine, {"t": Declaration(table="t", key=["id"])})
     with pytest.raises(SourceUnavailable) as first:
-        catalog.dataset("t")
+        datasets.dataset("t")
     monkeypatch.setattr(Catalog, "_look_up", None)
     with pytest.raises(SourceUnavailable) as second:
-        catalog.dataset("t")
+        datasets.dataset("t")
     assert second.value is first.value
 
 
-def test_a_source_that_comes_back_is_asked_again(
+def test_a_source_that_comes_back_is_asked_again_when_its_failure_is_old(
     absent: tuple[Engine, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resources.source.catalog.FAILURE_SECONDS", 0)
+    monkeypatch.setattr(catalog, "FAILURE_SECONDS", 0)
     engine, path = absent
-    catalog = Catalog(engine, {"t": Declaration(table="t", key=["id"])})
+    datasets = Catalog(engine, {"t": Declaration(table="t", key=["id"])})
     with pytest.raises(SourceUnavailable):
-        catalog.dataset("t")
+        datasets.dataset("t")
     owner = create_engine(f"sqlite:///{path}")
     with owner.begin() as connection:
         connection.execute(text("CREATE TABLE t (id integer PRIMARY KEY)"))
     owner.dispose()
-    assert list(catalog.dataset("t").columns) == ["id"]
+    assert list(datasets.dataset("t").columns) == ["id"]
+
+
+def test_a_failure_of_one_dataset_is_none_of_another(table: Source) -> None:
+    declarations = {
+        TABLE: Declaration(table=TABLE, key=["id"]),
+        "lost": Declaration(table="nowhere", key=["id"]),
+    }
+    datasets = Catalog(table.engine, declarations)
+    with pytest.raises(DeclarationError):
+        datasets.dataset("lost")
+    assert datasets.dataset(TABLE).key == ("id",)
 
 
 def test_a_server_that_does_not_answer_is_unavailable() -> None:
     engine = connect_source(URL.create("postgresql+psycopg2", host="127.0.0.1", port=1))
-    catalog = Catalog(engine, {"t": Declaration(table="t", key=["id"])})
+    datasets = Catalog(engine, {"t": Declaration(table="t", key=["id"])})
     with pytest.raises(SourceUnavailable, match="does not answer"):
-        catalog.dataset("t")
+        datasets.dataset("t")
     engine.dispose()
 
 
 def test_threads_that_ask_at_the_same_time_get_one_dataset(table: Source) -> None:
-    catalog = Catalog(table.engine, {TABLE: Declaration(table=TABLE, key=["id"])})
+    datasets = Catalog(table.engine, {TABLE: Declaration(table=TABLE, key=["id"])})
     with ThreadPoolExecutor(8) as pool:
-        datasets = list(pool.map(catalog.dataset, [TABLE] * 16))
-    assert all(dataset is datasets[0] for dataset in datasets)
+        first, *others = pool.map(datasets.dataset, [TABLE] * 16)
+    assert all(other is first for other in others)
