@@ -54,12 +54,14 @@ def postgres_server() -> URL:
 
 
 @contextmanager
-def temporary_database(server: URL) -> Iterator[URL]:
-    """A database of a name of its own, gone afterwards."""
+def temporary_database(server: URL, template: str | None = None) -> Iterator[URL]:
+    """A database of a name of its own, empty or a copy of ``template``, gone afterwards."""
     name = f"workers_test_{uuid.uuid4().hex[:12]}"
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    # From elsewhere: a database to which somebody is connected cannot be copied.
+    admin = create_engine(server.set(database="postgres"), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
+        origin = "" if template is None else f'TEMPLATE "{template}"'
+        connection.execute(text(f'CREATE DATABASE "{name}" {origin}'))
     try:
         yield server.set(database=name)
     finally:

@@ -106,6 +106,8 @@ def _dataset(
             columns[each["name"]] = column_from_type(each["name"], each["type"], dialect)
         except UnsupportedColumn as error:
             findings.append(f"{name}: {error}; add it to leave_out")
+    if declaration.date_column in declaration.leave_out:
+        findings.append(f'{name}: date_column "{declaration.date_column}" is left out as well')
     date_column = columns.get(declaration.date_column or "")
     if date_column is not None and date_column.kind not in TEMPORAL_KINDS:
         findings.append(f'{name}: date_column "{date_column.name}" holds no dates or times')

@@ -133,6 +133,17 @@ def test_client_that_sends_too_much_can_read_the_answer(
     assert alice.get(TASKS).json()["count"] == 0
 
 
+def test_client_that_sends_all_before_it_reads_is_not_cut_off(sqlite_api: Api) -> None:
+    token = sqlite_api.tokens.create("alice")
+    head = (
+        f"POST {TASKS} HTTP/1.1\r\nHost: tasks\r\nAuthorization: Bearer {token}\r\n"
+        "Content-Type: application/json\r\nConnection: close\r\n"
+        f"Content-Length: {8 * MIB}\r\n\r\n"
+    )
+    answer = sqlite_api.send(head.encode() + padded(8 * MIB))
+    assert_problem(answer, 413, "body_too_large")
+
+
 @pytest.mark.parametrize(
     "announced", [b"Content-Length: 1099511627776", b"Transfer-Encoding: chunked"]
 )

@@ -1,49 +1,98 @@
 """A Dagster instance on this service's storage, in the test's own process."""
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
-from sqlalchemy import Engine
+from dagster._core.workspace.load_target import GrpcServerTarget
+from sqlalchemy import URL, Engine
 
 from pipelines.definitions import defs
 from resources.engine.home import prepare_home
 from resources.engine.names import run_config
 from resources.engine.storage import state_engine
-from resources.settings import load_settings
+from resources.settings import CODE_LOCATION, Settings, load_settings
 from tests.conftest import temporary_database
+from tests.support.waiting import eventually
+
+
+@contextmanager
+def settings_from_environment() -> Iterator[Settings]:
+    """This process's settings and connections, made anew and forgotten afterwards."""
+    load_settings.cache_clear()
+    state_engine.cache_clear()
+    try:
+        yield load_settings()
+    finally:
+        state_engine().dispose()
+        load_settings.cache_clear()
+        state_engine.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def prepared(
+    backend: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, URL | None]]:
+    """A home and a database with all tables, to be copied: making them takes a second."""
+    home = tmp_path_factory.mktemp("prepared") / "home"
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setenv("WORKERS_HOME", str(home))
+        url = None
+        if backend == "postgresql":
+            server = request.getfixturevalue("postgres_server")
+            url = stack.enter_context(temporary_database(server))
+            patch.setenv("WORKERS_DATABASE_URL", url.render_as_string(hide_password=False))
+        with settings_from_environment() as settings:
+            prepare_home(settings)
+        yield home, url
 
 
 @pytest.fixture
 def instance(
-    backend: str,
-    request: pytest.FixtureRequest,
+    prepared: tuple[Path, URL | None],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[DagsterInstance]:
     """Dagster as it runs in the service, on SQLite and on PostgreSQL."""
-    monkeypatch.setenv("WORKERS_HOME", str(tmp_path / "home"))
-    if backend == "sqlite":
-        yield from _open()
-        return
-    with temporary_database(request.getfixturevalue("postgres_server")) as url:
-        text = url.render_as_string(hide_password=False)
-        monkeypatch.setenv("WORKERS_DATABASE_URL", text)
-        yield from _open()
+    template_home, template = prepared
+    home = shutil.copytree(template_home, tmp_path / "home")
+    monkeypatch.setenv("WORKERS_HOME", str(home))
+    with ExitStack() as stack:
+        if template is not None:
+            url = stack.enter_context(temporary_database(template, template=template.database))
+            monkeypatch.setenv("WORKERS_DATABASE_URL", url.render_as_string(hide_password=False))
+        stack.enter_context(settings_from_environment())
+        yield stack.enter_context(DagsterInstance.from_config(str(home)))
 
 
-def _open() -> Iterator[DagsterInstance]:
-    load_settings.cache_clear()
-    state_engine.cache_clear()
-    settings = load_settings()
-    prepare_home(settings)
-    with DagsterInstance.from_config(str(settings.home)) as instance:
-        yield instance
-    state_engine().dispose()
-    load_settings.cache_clear()
-    state_engine.cache_clear()
+@pytest.fixture(scope="session")
+def code_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrpcServerTarget]:
+    """The code location, served as the service serves it."""
+    socket = tmp_path_factory.mktemp("code") / "s"
+    log = socket.with_suffix(".log")
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "dagster", "api", "grpc", "--socket", str(socket)),
+                *("--module-name", "pipelines.definitions", "--location-name", CODE_LOCATION),
+            ],
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        eventually(socket.exists, within=60)
+        yield GrpcServerTarget(
+            host="localhost", port=None, socket=str(socket), location_name=CODE_LOCATION
+        )
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.workspace.context import BaseWorkspaceRequestContext, WorkspaceProcessContext
-from dagster._core.workspace.load_target import EmptyWorkspaceTarget, WorkspaceFileTarget
+from dagster._core.workspace.load_target import EmptyWorkspaceTarget, GrpcServerTarget
 from sqlalchemy import Engine, update
 
 from resources.engine.dispatcher import (
@@ -21,7 +21,6 @@ from resources.engine.names import parameters_of
 from resources.engine.projection import INTERNAL_ERROR
 from resources.requests import TaskRequest
 from resources.results import ResultStore
-from resources.settings import PROJECT_ROOT
 from resources.store.models import Principal, Role, Status, Task
 from resources.store.tables import tasks
 from resources.store.tasks import TaskStore
@@ -30,10 +29,11 @@ ALICE = Principal("alice", Role.USER)
 
 
 @pytest.fixture
-def workspace_context(instance: DagsterInstance) -> Iterator[WorkspaceProcessContext]:
-    """The code location as a daemon sees it, with a code server of its own."""
-    target = WorkspaceFileTarget([str(PROJECT_ROOT / "workspace.yaml")])
-    with WorkspaceProcessContext(instance, target) as context:
+def workspace_context(
+    instance: DagsterInstance, code_server: GrpcServerTarget
+) -> Iterator[WorkspaceProcessContext]:
+    """The code location as a daemon sees it."""
+    with WorkspaceProcessContext(instance, code_server) as context:
         yield context
 
 

@@ -94,6 +94,14 @@ def absent(tmp_path: Path) -> Iterator[tuple[Engine, Path]]:
     engine.dispose()
 
 
+def test_a_date_column_that_is_left_out_is_refused(table: Source) -> None:
+    declared = Declaration(
+        table=TABLE, key=["id"], date_column="created_at", leave_out=["created_at"]
+    )
+    with pytest.raises(DeclarationError, match=r'"created_at" is left out'):
+        Catalog(table.engine, {TABLE: declared}).dataset(TABLE)
+
+
 def test_a_source_that_does_not_answer_is_not_asked_by_each_who_waits(
     absent: tuple[Engine, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -222,7 +222,7 @@ def datasets(facts: Source) -> dict[str, Dataset]:
 
 
 @settings(
-    max_examples=50,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

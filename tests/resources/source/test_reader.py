@@ -102,7 +102,7 @@ def test_a_decimal_is_exact_though_sqlite_keeps_a_float(
 
 
 @settings(
-    max_examples=100,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -63,13 +63,35 @@ def cancelled_before_it_started(rows: Rows, task: Task) -> None:
     asked_to_end(rows, task)
 
 
+def not_started(rows: Rows, task: Task) -> None:
+    rows.set(task, status=Status.PENDING)
+
+
+def failed(rows: Rows, task: Task) -> None:
+    rows.set(task, status=Status.FAILED, finished_at=now())
+
+
+def completed(rows: Rows, task: Task) -> None:
+    rows.set(task, status=Status.COMPLETED, result={"rows": 1}, finished_at=now())
+
+
 def deleted(rows: Rows, task: Task) -> None:
     with rows.engine.begin() as connection:
         connection.execute(delete(tasks).where(tasks.c.id == task.id))
 
 
 @pytest.mark.parametrize(
-    "lose", [taken_over, asked_to_end, cancelled, cancelled_before_it_started, deleted]
+    "lose",
+    [
+        taken_over,
+        asked_to_end,
+        cancelled,
+        cancelled_before_it_started,
+        not_started,
+        failed,
+        completed,
+        deleted,
+    ],
 )
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 def test_run_that_lost_its_task_changes_nothing(

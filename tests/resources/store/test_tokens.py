@@ -159,6 +159,11 @@ def test_other_owner_is_refused(store: TokenStore, owner: str) -> None:
     assert store.list() == []
 
 
+def test_owner_of_what_is_started_in_dagster_gets_no_token(store: TokenStore) -> None:
+    with pytest.raises(UnusableOwner, match="started in Dagster"):
+        store.create("dagster")
+
+
 USES: list[Callable[[TokenStore], object]] = [
     lambda store: store.create("alice"),
     lambda store: store.authenticate("wrk_any"),
