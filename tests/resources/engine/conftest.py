@@ -41,16 +41,23 @@ def prepared(
 ) -> Iterator[tuple[Path, URL | None]]:
     """A home and a database with all tables, to be copied: making them takes a second."""
     home = tmp_path_factory.mktemp("prepared") / "home"
-    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
-        patch.setenv("WORKERS_HOME", str(home))
+    with ExitStack() as stack:
         url = None
         if backend == "postgresql":
             server = request.getfixturevalue("postgres_server")
             url = stack.enter_context(temporary_database(server))
-            patch.setenv("WORKERS_DATABASE_URL", url.render_as_string(hide_password=False))
-        with settings_from_environment() as settings:
-            prepare_home(settings)
+        with pytest.MonkeyPatch.context() as patch:  # over before any other test runs
+            point_to(patch, home, url)
+            with settings_from_environment() as settings:
+                prepare_home(settings)
         yield home, url
+
+
+def point_to(patch: pytest.MonkeyPatch, home: Path, url: URL | None) -> None:
+    """Have the environment name this home and this database."""
+    patch.setenv("WORKERS_HOME", str(home))
+    if url is not None:
+        patch.setenv("WORKERS_DATABASE_URL", url.render_as_string(hide_password=False))
 
 
 @pytest.fixture
@@ -62,11 +69,11 @@ def instance(
     """Dagster as it runs in the service, on SQLite and on PostgreSQL."""
     template_home, template = prepared
     home = shutil.copytree(template_home, tmp_path / "home")
-    monkeypatch.setenv("WORKERS_HOME", str(home))
     with ExitStack() as stack:
+        url = None
         if template is not None:
             url = stack.enter_context(temporary_database(template, template=template.database))
-            monkeypatch.setenv("WORKERS_DATABASE_URL", url.render_as_string(hide_password=False))
+        point_to(monkeypatch, home, url)
         stack.enter_context(settings_from_environment())
         yield stack.enter_context(DagsterInstance.from_config(str(home)))
 
