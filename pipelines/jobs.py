@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from dagster import (
     AssetExecutionContext,
@@ -112,12 +113,21 @@ def _config_fields(model: type[BaseModel]) -> dict[str, Any]:
 
 def _config_field(field: FieldInfo) -> tuple[Any, Any]:
     """The field for Dagster: it checks the plain type; the request's model checks the rest."""
-    plain: Any = field.annotation
     default = field.get_default(call_default_factory=True)
     if isinstance(default, Enum):
-        # Dagster would want the member's name where the API wants its value.
-        plain, default = str, default.value
-    return (plain, Field(default=default, description=field.description))
+        default = default.value
+    return (_plain(field.annotation), Field(default=default, description=field.description))
+
+
+def _plain(annotation: Any) -> Any:
+    """``annotation`` with texts for enums: Dagster wants a member's name, the API its value."""
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    if isinstance(annotation, UnionType) or get_origin(annotation) is Union:
+        return Union[tuple(_plain(each) for each in get_args(annotation))]  # noqa: UP007
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return str
+    return annotation
 
 
 def _run_export(

@@ -32,7 +32,7 @@ def test_a_run_config_that_the_dispatcher_makes_is_valid() -> None:
     parameters = {
         "batch_size": 5,
         "filters": {"status": ["a", None], "total": {"gt": 1.5}},
-        "options": {"format": "csv", "columns": ["id"]},
+        "options": {"format": "csv", "columns": ["id"], "compression": "gzip"},
     }
 
     checked = validate_run_config(job, run_config("bookings_export", parameters))

@@ -1,5 +1,6 @@
 """An export from POST to file, through every process of the service."""
 
+import gzip
 import hashlib
 import io
 from decimal import Decimal
@@ -91,6 +92,18 @@ def test_a_csv_file_has_the_same_rows_as_a_parquet_file(alice: Client, tmp_path:
     assert difference == (0,)
     assert count is not None
     assert count[0] > 0
+
+
+def test_a_compressed_csv_file_unpacks_to_its_rows(alice: Client) -> None:
+    options = {"format": "csv", "compression": "gzip", "columns": ["id", "note"]}
+    task = alice.submit(filters={"status": "pending"}, options=options)
+
+    done = alice.until(task["id"], "completed")
+
+    assert done["options"] == options
+    lines = gzip.decompress(alice.files(done)[0]).decode().splitlines()
+    assert lines[0] == '"id","note"'
+    assert len(lines) > done["result"]["rows"] > 0
 
 
 def test_the_manifest_tells_what_the_files_hold(alice: Client, setup: Setup) -> None:
