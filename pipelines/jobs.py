@@ -27,10 +27,11 @@ from pydantic.fields import FieldInfo
 
 from pipelines.exports import Export, Exported
 from pipelines.run_control import RunControl, patiently
-from resources.engine.interrupt import end_as_cancelled
+from resources.engine.interrupt import end_as_cancelled, end_as_interrupted, interrupts_noted
 from resources.engine.names import asset_path
 from resources.engine.storage import state_engine
 from resources.errors import (
+    AttemptInterrupted,
     AttemptSuperseded,
     DeclarationError,
     InvalidRequest,
@@ -137,14 +138,14 @@ def _run_export(
     die_with_parent()
     settings = load_settings()
     attempt = AttemptStore(state_engine(), context.run_id)
-    with _failures_told(context, attempt):
+    with _failures_told(context, attempt), interrupts_noted() as interrupted:
         task = patiently(attempt.claim)
         if task.result is not None:
             return MaterializeResult(metadata={"task": task.id, "rows": task.result["rows"]})
         source = connect_source(settings.source)
         catalog = Catalog(source, load_declarations(settings.datasets))
         body = {"task_type": task_type.name, **config.model_dump(exclude_none=True)}
-        with RunControl(attempt) as control:
+        with RunControl(attempt, interrupted) as control:
             request = parse_request(body, catalog)
             export = Export(
                 request=request,
@@ -162,6 +163,8 @@ def _failures_told(context: AssetExecutionContext, attempt: AttemptStore) -> Ite
     """Turn this service's errors into the task's ``error`` and the end of the run."""
     try:
         yield
+    except AttemptInterrupted:
+        end_as_interrupted()
     except AttemptSuperseded:
         end_as_cancelled(context.instance, context.run_id)
     except (TaskFailed, InvalidRequest, DeclarationError, SourceUnavailable) as error:

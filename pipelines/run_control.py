@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self, TypeVar
 
-from resources.errors import AttemptSuperseded, Unavailable
+from resources.errors import AttemptInterrupted, AttemptSuperseded, Unavailable
 from resources.store.attempts import AttemptStore
 
+INTERRUPT_POLL_SECONDS = 0.1
 CANCEL_POLL_SECONDS = 1.0
 HEARTBEAT_SECONDS = 5.0
 # At most two writes a second, however fast rows come.
@@ -31,8 +32,11 @@ class RunControl:
     query that takes minutes ends too; `raise_if_stopped` then tells the run.
     """
 
-    def __init__(self, attempt: AttemptStore) -> None:
+    def __init__(
+        self, attempt: AttemptStore, interrupted: Callable[[], bool] = lambda: False
+    ) -> None:
         self._attempt = attempt
+        self._interrupted = interrupted
         self._stopped = threading.Event()
         self._finished = threading.Event()
         self._interrupt: Callable[[], None] | None = None
@@ -57,9 +61,10 @@ class RunControl:
 
         Raises:
             AttemptSuperseded: It is not.
+            AttemptInterrupted: This process was asked to end.
         """
         if self._stopped.is_set():
-            raise AttemptSuperseded
+            raise AttemptInterrupted if self._interrupted() else AttemptSuperseded
 
     @contextmanager
     def interruptible(self, interrupt: Callable[[], None]) -> Iterator[None]:
@@ -74,8 +79,14 @@ class RunControl:
                 self._interrupt = None
 
     def _watch(self) -> None:
-        beaten_at = time.monotonic()
-        while not self._finished.wait(CANCEL_POLL_SECONDS):
+        beaten_at = looked_at = time.monotonic()
+        while not self._finished.wait(INTERRUPT_POLL_SECONDS):
+            if self._interrupted():
+                self._stop()
+                return
+            if time.monotonic() - looked_at < CANCEL_POLL_SECONDS:
+                continue
+            looked_at = time.monotonic()
             try:
                 if time.monotonic() - beaten_at >= HEARTBEAT_SECONDS:
                     self._attempt.beat()
@@ -92,7 +103,7 @@ class RunControl:
 
     def _stop(self) -> None:
         self._stopped.set()
-        while not self._finished.wait(CANCEL_POLL_SECONDS / 10):
+        while not self._finished.wait(INTERRUPT_POLL_SECONDS):
             with self._lock:
                 interrupt = self._interrupt
             if interrupt is not None:

@@ -19,6 +19,7 @@
      │   └─ SourceUnavailable
      ├─ DeclarationError      datasets.toml does not fit the source
      ├─ AttemptSuperseded     this run no longer holds its task
+     │   └─ AttemptInterrupted    this run's process was asked to end
      └─ TaskFailed            ends a run; becomes the task's ``error``
 
 They know nothing of HTTP: ``api.errors`` gives each its status. Their messages reach clients, so
@@ -119,6 +120,10 @@ class DeclarationError(WorkersError):
 
 class AttemptSuperseded(WorkersError):
     """The task was cancelled or given to another run: this run must stop and touch nothing."""
+
+
+class AttemptInterrupted(AttemptSuperseded):
+    """The run's process was asked to end, by Dagster or by whoever stops the service."""
 
 
 class TaskFailed(WorkersError):

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, select, update
 
 from pipelines import run_control
 from pipelines.run_control import Progress, RunControl
-from resources.errors import AttemptSuperseded, Unavailable
+from resources.errors import AttemptInterrupted, AttemptSuperseded, Unavailable
 from resources.requests import TaskRequest
 from resources.store.attempts import AttemptStore
 from resources.store.models import Principal, Role, Status, Task
@@ -24,6 +24,7 @@ ALICE = Principal("alice", Role.USER)
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_control, "CANCEL_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(run_control, "INTERRUPT_POLL_SECONDS", 0.01)
     monkeypatch.setattr(run_control, "HEARTBEAT_SECONDS", 0.02)
 
 
@@ -82,6 +83,21 @@ def test_a_run_whose_task_another_run_has_taken_is_told(
         eventually(control._stopped.is_set, within=5)
         with pytest.raises(AttemptSuperseded), control.interruptible(lambda: None):
             pass
+
+
+def test_an_interrupted_run_is_told_that_it_was_interrupted(attempt: AttemptStore) -> None:
+    interrupted = threading.Event()
+    called = threading.Event()
+
+    with (
+        RunControl(attempt, interrupted.is_set) as control,
+        control.interruptible(called.set),
+    ):
+        control.raise_if_stopped()
+        interrupted.set()
+        assert called.wait(5)
+        with pytest.raises(AttemptInterrupted):
+            control.raise_if_stopped()
 
 
 def test_a_run_goes_on_while_the_task_database_is_away(
