@@ -31,7 +31,7 @@ CONTRACT = {
     "unavailable": 503,
 }
 # End a run; no request ever sees them.
-OF_RUNS = {errors.AttemptSuperseded, errors.TaskFailed}
+OF_RUNS = {errors.AttemptInterrupted, errors.AttemptSuperseded, errors.TaskFailed}
 # Groups, and what the command line alone raises.
 NOT_RAISED_HERE = {errors.Conflict}
 
