@@ -164,12 +164,8 @@ class ResultStore:
         Raises:
             Unavailable: It cannot be read.
         """
-        try:
-            document = json.loads((self._folder / folder / MANIFEST).read_bytes())
-        except (OSError, ValueError) as error:
-            msg = "The result storage does not answer."
-            raise Unavailable(msg) from error
-        return dict(document)
+        with _outages():
+            return dict(json.loads((self._folder / folder / MANIFEST).read_bytes()))
 
     def open(self, folder: str, name: str) -> BinaryIO:
         """The file ``name`` of the result in ``folder``, which its manifest lists.
@@ -180,11 +176,8 @@ class ResultStore:
         """
         if name != Path(name).name or name in {"", ".", ".."} or "\0" in name:
             raise ResultFileNotFound
-        try:
+        with _outages():
             return (self._folder / folder / name).open("rb")
-        except OSError as error:
-            msg = "The result storage does not answer."
-            raise Unavailable(msg) from error
 
     def attempts(self, task_id: int) -> list[AttemptFolder]:
         """The folders that the runs of a task have made so far.
@@ -192,14 +185,19 @@ class ResultStore:
         Raises:
             Unavailable: The storage does not answer.
         """
-        try:
-            paths = list((self._folder / str(task_id)).iterdir())
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            msg = "The result storage does not answer."
-            raise Unavailable(msg) from error
-        return [AttemptFolder(path) for path in paths]
+        with _outages(), suppress(FileNotFoundError):
+            return [AttemptFolder(path) for path in (self._folder / str(task_id)).iterdir()]
+        return []
+
+
+@contextmanager
+def _outages() -> Iterator[None]:
+    """What cannot be read, or is damaged, is told as `Unavailable`."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        msg = "The result storage does not answer."
+        raise Unavailable(msg) from error
 
 
 @contextmanager

@@ -20,9 +20,8 @@ from tqdm import tqdm
 
 from resources.errors import WorkersError
 from resources.settings import Settings, load_settings
-from resources.store.database import connect
-from resources.store.tokens import TokenStore
 from workers.cli import PRIVATE
+from workers.up import fresh_token
 
 OWNER = "demo"
 TOKEN_LIFETIME = timedelta(hours=1)
@@ -152,10 +151,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _show(settings: Settings, base_url: str) -> None:
-    engine = connect(settings.state_url)
-    token = TokenStore(engine).create(OWNER, expires_in=TOKEN_LIFETIME, replaces=OWNER)
-    engine.dispose()
-    client = Client(base_url, token)
+    client = Client(base_url, fresh_token(settings, OWNER, TOKEN_LIFETIME))
     click.echo(f"\nPOST {base_url}/api/v1/workers/\n{json.dumps(EXAMPLE, indent=2)}\n")
     task = client.call("POST", "/api/v1/workers/", EXAMPLE)
     click.echo(f"Task {task['id']} is {task['status']}.")

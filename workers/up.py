@@ -178,15 +178,15 @@ def _tell_ready(settings: Settings, seconds: float) -> None:
     say(f"API         {api_url(settings)}/api/v1/workers/")
     say(f"Dagster UI  {ui_url(settings)}/")
     if sys.stderr.isatty():
-        say(f"Token       {_local_token(settings)}  (owner {LOCAL_OWNER}, valid for 24 hours)")
+        token = fresh_token(settings, LOCAL_OWNER, LOCAL_TOKEN_LIFETIME)
+        say(f"Token       {token}  (owner {LOCAL_OWNER}, valid for 24 hours)")
     say("Ctrl-C stops it.")
 
 
-def _local_token(settings: Settings) -> str:
+def fresh_token(settings: Settings, owner: str, lifetime: timedelta) -> str:
+    """A new token of ``owner``; the last one that was made so for them works no longer."""
     engine = connect(settings.state_url)
     try:
-        return TokenStore(engine).create(
-            LOCAL_OWNER, expires_in=LOCAL_TOKEN_LIFETIME, replaces=LOCAL_OWNER
-        )
+        return TokenStore(engine).create(owner, expires_in=lifetime, replaces=owner)
     finally:
         engine.dispose()

@@ -28,6 +28,7 @@ from tests.support.waiting import eventually
 TASKS = "/api/v1/workers/"
 HOST = "127.0.0.1"
 TIMEOUT_SECONDS = 20
+FAILURE = TaskFailed("source_unavailable", "Submit the task again later.", retryable=True)
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "retryable", "request_id"}
 # What tells of the inside of the service.
 LEAKS = ("Traceback", 'File "', ".py", "SELECT", "sqlite", "psycopg", "/tmp", "/work", "127.0.0.1")
@@ -183,6 +184,18 @@ class Api:
         """Let the task's run fail for the reason ``error``."""
         self.process(task).record_error(error)
         self.set(task, status=Status.FAILED, finished_at=now())
+
+    def bring_to(self, client: httpx.Client, task: dict[str, Any], state: str) -> None:
+        """Let ``client``'s new task get as far as ``state``."""
+        match state:
+            case "processing":
+                self.process(task, 3, 10)
+            case "completed":
+                self.complete(task, File("part-00001.csv", b"id\n"))
+            case "failed":
+                self.fail(task, FAILURE)
+            case "cancelled":
+                client.delete(f"{TASKS}{task['id']}/")
 
 
 def read_answer(stream: BufferedIOBase, *, may_hang_up: bool = False) -> Raw:

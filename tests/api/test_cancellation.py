@@ -7,15 +7,14 @@ from typing import Any
 import httpx
 import pytest
 
-from resources.errors import AttemptSuperseded, TaskFailed
+from resources.errors import AttemptSuperseded
 from resources.store.attempts import AttemptStore
 from resources.store.handover import HandoverStore
 from resources.store.models import Status
 from resources.timestamps import now
-from tests.api.support import TASKS, Api, File, assert_problem
+from tests.api.support import TASKS, Api, assert_problem
 
 CLIENTS = 10
-FAILURE = TaskFailed("source_unavailable", "Submit the task again later.", retryable=True)
 
 
 @pytest.fixture
@@ -86,13 +85,7 @@ def test_task_that_was_cancelled_is_final(api: Api, alice: httpx.Client) -> None
 def test_final_task_stays_as_it_is(api: Api, alice: httpx.Client, state: str) -> None:
     # Given
     task = api.submit(alice)
-    match state:
-        case "completed":
-            api.complete(task, File("part-00001.csv", b"id\n"))
-        case "failed":
-            api.fail(task, FAILURE)
-        case "cancelled":
-            delete(alice, task)
+    api.bring_to(alice, task, state)
     before = get(alice, task)
     # When
     answer = delete(alice, task)

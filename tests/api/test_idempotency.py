@@ -7,13 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from resources.errors import TaskFailed
 from resources.timestamps import now
-from tests.api.support import TASKS, Api, File, assert_problem, bad_fields
+from tests.api.support import TASKS, Api, assert_problem, bad_fields
 
 KEY = "order-7"
 CLIENTS = 20
-FAILURE = TaskFailed("source_unavailable", "Submit the task again later.", retryable=True)
 
 
 def post(client: httpx.Client, key: str | bytes = KEY, **fields: Any) -> httpx.Response:
@@ -41,15 +39,7 @@ def test_same_request_again_answers_the_first_task(api: Api, alice: httpx.Client
 def test_replay_shows_the_task_as_it_is_now(api: Api, alice: httpx.Client, state: str) -> None:
     # Given
     task = post(alice).json()
-    match state:
-        case "processing":
-            api.process(task, 3, 10)
-        case "completed":
-            api.complete(task, File("part-00001.csv", b"id\n"))
-        case "failed":
-            api.fail(task, FAILURE)
-        case "cancelled":
-            alice.delete(f"{TASKS}{task['id']}/")
+    api.bring_to(alice, task, state)
     # When
     replay = post(alice)
     # Expect

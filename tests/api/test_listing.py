@@ -7,12 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from resources.errors import TaskFailed
 from resources.settings import Settings
 from tests.api.conftest import Serve
 from tests.api.support import TASKS, Api, File, assert_problem, bad_fields
 
-FAILURE = TaskFailed("source_unavailable", "Submit the task again later.", retryable=True)
 STATUSES = ["pending", "processing", "completed", "failed", "cancelled"]
 
 
@@ -29,10 +27,8 @@ def alice(api: Api) -> httpx.Client:
 def one_of_each(api: Api, alice: httpx.Client) -> dict[str, int]:
     """The id of a task of each status."""
     tasks = {status: api.submit(alice) for status in STATUSES}
-    api.process(tasks["processing"])
-    api.complete(tasks["completed"], File("part-00001.csv", b"id\n"))
-    api.fail(tasks["failed"], FAILURE)
-    alice.delete(f"{TASKS}{tasks['cancelled']['id']}/")
+    for status, task in tasks.items():
+        api.bring_to(alice, task, status)
     return {status: task["id"] for status, task in tasks.items()}
 
 

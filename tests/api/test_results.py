@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from api.results import PIECE_BYTES
-from resources.errors import TaskFailed
 from resources.results import ResultStore
 from resources.settings import Settings
 from resources.timestamps import now, to_rfc3339
@@ -19,7 +18,6 @@ from tests.api.conftest import Serve
 from tests.api.support import HOST, TASKS, TIMEOUT_SECONDS, Api, File, assert_problem
 from tests.support.waiting import eventually
 
-FAILURE = TaskFailed("source_unavailable", "Submit the task again later.", retryable=True)
 FIRST = File("part-00001.csv", "id,note\n1,ü\n".encode())
 SECOND = File("part-00002.parquet", bytes(range(256)) * 4096, "application/vnd.apache.parquet")
 EMPTY = File("part-00003.csv", b"")
@@ -131,13 +129,7 @@ def test_task_that_has_not_completed_has_no_result(
 ) -> None:
     # Given
     task = api.submit(alice)
-    match state:
-        case "processing":
-            api.process(task, 1, 2)
-        case "failed":
-            api.fail(task, FAILURE)
-        case "cancelled":
-            alice.delete(f"{TASKS}{task['id']}/")
+    api.bring_to(alice, task, state)
     # Expect
     for name in ("", FIRST.name):
         assert_problem(alice.get(result(task, name)), 409, "result_not_ready")

@@ -5,12 +5,10 @@ from typing import Any
 import httpx
 import pytest
 
-from resources.errors import TaskFailed
 from resources.store.models import Status
 from resources.timestamps import parse_rfc3339
-from tests.api.support import TASKS, Api, File
+from tests.api.support import FAILURE, TASKS, Api, File
 
-FAILURE = TaskFailed("source_unavailable", "Submit the task again later.", retryable=True)
 FIELDS = [
     "id",
     "status",
@@ -76,13 +74,7 @@ def test_cancel_request_shows(api: Api, alice: httpx.Client) -> None:
 def test_final_task_does_not_tell_to_come_back(api: Api, alice: httpx.Client, state: str) -> None:
     # Given
     task = api.submit(alice)
-    match state:
-        case "completed":
-            api.complete(task, File("part-00001.csv", b"id\n"))
-        case "failed":
-            api.fail(task, FAILURE)
-        case "cancelled":
-            alice.delete(f"{TASKS}{task['id']}/")
+    api.bring_to(alice, task, state)
     # When
     answer = status(alice, task)
     # Expect

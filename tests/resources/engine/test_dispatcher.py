@@ -1,6 +1,7 @@
 """Handing over and stopping can be done twice, or half and then again."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,19 @@ def task(store: TaskStore) -> Task:
     return store.submit(request, owner="alice", request_id="r-1", idempotency_key=None).task
 
 
+@contextmanager
+def dying_before_submission(instance: DagsterInstance) -> Iterator[None]:
+    """What is done inside dies once the run is created and before it is submitted."""
+
+    def die(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(instance, "submit_run", die)
+        with pytest.raises(KeyboardInterrupt):
+            yield
+
+
 def state_of(instance: DagsterInstance, task: Task) -> DagsterRunStatus:
     run = instance.get_run_by_id(task.run_id)
     assert run is not None
@@ -63,16 +77,10 @@ def test_a_task_is_handed_over_once_however_often_it_is_tried(
     instance: DagsterInstance,
     workspace: BaseWorkspaceRequestContext,
     task: Task,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def die(*_args: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(instance, "submit_run", die)
-    with pytest.raises(KeyboardInterrupt):
+    with dying_before_submission(instance):
         hand_over(instance, workspace, task)
     assert state_of(instance, task) == DagsterRunStatus.NOT_STARTED
-    monkeypatch.undo()
 
     for _ in range(2):
         hand_over(instance, workspace, task)
@@ -140,15 +148,9 @@ def test_what_died_between_creating_and_submitting_is_submitted_by_the_next_pass
     workspace_context: WorkspaceProcessContext,
     dispatcher: Dispatcher,
     task: Task,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def die(*_args: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(instance, "submit_run", die)
-    with pytest.raises(KeyboardInterrupt):
+    with dying_before_submission(instance):
         dispatcher._pass(workspace_context)
-    monkeypatch.undo()
 
     dispatcher._pass(workspace_context)
 
