@@ -6,6 +6,7 @@ from typing import Any
 import uvicorn
 
 from api.app import Backends, create_app
+from api.server import HttpProtocol
 from resources.logs import configure_logging
 from resources.results import ResultStore
 from resources.settings import Settings, load_settings
@@ -43,6 +44,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
     return {
         "host": settings.api_host,
         "port": settings.api_port,
+        "http": HttpProtocol,
         "ws": "none",  # nothing here speaks WebSocket: a handshake is a request like any other
         "log_config": None,
         "log_level": "warning",

@@ -26,6 +26,10 @@ class BodyTooLarge(errors.WorkersError):
     """The body is longer than any request may be."""
 
 
+class HeadersTooLarge(errors.WorkersError):
+    """The request line and the headers are longer than any may be."""
+
+
 class UnsupportedMediaType(errors.WorkersError):
     """The body is said to be something other than JSON."""
 
@@ -118,6 +122,12 @@ PROBLEMS: Mapping[type[Exception], Problem] = {
         "unsupported_media_type",
         "Not JSON",
         'Send "Content-Type: application/json".',
+    ),
+    HeadersTooLarge: Problem(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "headers_too_large",
+        "The headers are too large",
+        "The request line and the headers have at most 64 KiB together.",
     ),
     errors.InvalidRequest: Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,

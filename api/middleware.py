@@ -29,9 +29,7 @@ class RequestIds:
 
     async def process_request(self, req: Request, _resp: Response) -> None:
         """Before routing."""
-        given = req.get_header("X-Request-ID") or ""
-        sane = _SANE_REQUEST_ID.fullmatch(given)
-        req.context.request_id = given if sane else str(uuid.uuid4())
+        req.context.request_id = choose_request_id(req.get_header("X-Request-ID") or "")
         req.context.started = time.monotonic()
 
     async def process_response(
@@ -55,6 +53,11 @@ class RequestIds:
             (time.monotonic() - req.context.started) * 1000,
             req.context.request_id,
         )
+
+
+def choose_request_id(given: str) -> str:
+    """The id that the client gave, where it is sane, else a new one."""
+    return given if _SANE_REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
 
 
 class Authentication:

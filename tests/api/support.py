@@ -26,6 +26,16 @@ from resources.timestamps import now
 from tests.support.waiting import eventually
 
 TASKS = "/api/v1/workers/"
+# Every route under /api/, of a task that has an id.
+ROUTES = [
+    ("GET", TASKS),
+    ("POST", TASKS),
+    ("GET", f"{TASKS}{{id}}/"),
+    ("DELETE", f"{TASKS}{{id}}/"),
+    ("GET", f"{TASKS}{{id}}/status/"),
+    ("GET", f"{TASKS}{{id}}/result/"),
+    ("GET", f"{TASKS}{{id}}/result/part-00001.csv"),
+]
 HOST = "127.0.0.1"
 TIMEOUT_SECONDS = 20
 FAILURE = TaskFailed("source_unavailable", "Submit the task again later.", retryable=True)

@@ -27,6 +27,7 @@ CONTRACT = {
     "body_too_large": 413,
     "unsupported_media_type": 415,
     "invalid_request": 422,
+    "headers_too_large": 431,
     "internal_error": 500,
     "unavailable": 503,
 }
