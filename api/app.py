@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from api.errors import add_error_handlers
 from api.health import Liveness, Readiness
-from api.middleware import Authentication, ContentNegotiation, RequestIds
+from api.middleware import Authentication, ContentNegotiation, PlainPaths, RequestIds
 from api.representation import Representation
 from api.results import TaskResult, TaskResultFile
 from api.tasks import Task, Tasks
@@ -41,7 +41,12 @@ def create_app(settings: Settings, backends: Backends) -> WorkersApp:
 
 
 def _middleware(backends: Backends) -> list[Any]:
-    return [RequestIds(), Authentication(TokenStore(backends.engine)), ContentNegotiation()]
+    return [
+        RequestIds(),
+        Authentication(TokenStore(backends.engine)),
+        PlainPaths(),
+        ContentNegotiation(),
+    ]
 
 
 def _add_routes(app: WorkersApp, settings: Settings, backends: Backends) -> None:

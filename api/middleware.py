@@ -1,4 +1,4 @@
-"""What happens to every request: an id, a token, a line in the log."""
+"""What happens to every request: an id, a token, a look at its path, a line in the log."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from falcon import InvalidMediaType, mediatypes
 from falcon.asgi import Request, Response
 
 from api.errors import PROBLEM_MEDIA_TYPE, NotAcceptable
-from resources.errors import Unauthorized
+from resources.errors import NotFound, Unauthorized
 from resources.store.tokens import TokenStore
 
 PROTECTED_FOLDER = "api"
@@ -79,6 +79,18 @@ class Authentication:
 def _is_protected(path: str) -> bool:
     # The router looks past leading slashes: "//api/" is "/api/" to it.
     return path.lstrip("/").split("/", 1)[0] == PROTECTED_FOLDER
+
+
+class PlainPaths:
+    """Takes an escaped slash for no separator.
+
+    Whoever stands before this service may read such a path in another way; no route has one.
+    """
+
+    async def process_request(self, req: Request, _resp: Response) -> None:
+        """Before routing, which sees the path unescaped."""
+        if b"%2f" in req.scope.get("raw_path", b"").lower():
+            raise NotFound
 
 
 class ContentNegotiation:

@@ -22,10 +22,12 @@ from resources.store.attempts import AttemptStore
 from resources.store.models import Role, Status
 from resources.store.tables import tasks
 from resources.store.tokens import TokenStore
+from resources.task_types import REGISTRY
 from resources.timestamps import now
 from tests.support.waiting import eventually
 
 TASKS = "/api/v1/workers/"
+EXPORTS = sorted(name for name in REGISTRY if name.endswith("_export"))
 # Every route under /api/, of a task that has an id.
 ROUTES = [
     ("GET", TASKS),

@@ -11,7 +11,7 @@ from sqlalchemy import update
 from resources.store.models import Role
 from resources.store.tables import tokens
 from resources.timestamps import now
-from tests.api.support import TASKS, Api, assert_problem
+from tests.api.support import ROUTES, TASKS, Api, File, assert_problem
 
 Spelling = Callable[[bytes], bytes]
 
@@ -130,6 +130,48 @@ def test_revoked_token_stops_working_at_once(api: Api) -> None:
     # Expect
     assert_unauthorized(revoked.get(TASKS))
     assert other.get(TASKS).status_code == 200
+
+
+def _expired(api: Api) -> str:
+    return api.tokens.create("alice", expires_in=timedelta(seconds=-1))
+
+
+def _revoked(api: Api) -> str:
+    token = api.tokens.create("alice")
+    api.tokens.revoke(max(each.id for each in api.tokens.list()))
+    return token
+
+
+NO_LONGER_OR_NEVER: dict[str, Callable[[Api], str | None]] = {
+    "none": lambda _: None,
+    "unknown": lambda _: "wrk_unknown",
+    "expired": _expired,
+    "revoked": _revoked,
+    "cut": lambda api: api.tokens.create("alice")[:-1],
+    "of another case": lambda api: api.tokens.create("alice").swapcase(),
+    "an admin's, expired": lambda api: api.tokens.create(
+        "root", Role.ADMIN, expires_in=timedelta(seconds=-1)
+    ),
+}
+
+
+@pytest.mark.parametrize("token", NO_LONGER_OR_NEVER.values(), ids=NO_LONGER_OR_NEVER)
+def test_unusable_token_is_refused_on_every_route_and_changes_nothing(
+    sqlite_api: Api, token: Callable[[Api], str | None]
+) -> None:
+    # Given: tasks that the token's owner has
+    alice = sqlite_api.user("alice")
+    pending, completed = sqlite_api.submit(alice), sqlite_api.submit(alice)
+    sqlite_api.complete(completed, File("part-00001.csv", b"id\n"))
+    before = alice.get(TASKS).json()
+    client = sqlite_api.client(token(sqlite_api))
+    # When
+    for method, route in ROUTES:
+        for task in (pending, completed):
+            body = {"task_type": "bookings_export"}
+            assert_unauthorized(client.request(method, route.format(**task), json=body))
+    # Expect
+    assert alice.get(TASKS).json() == before
 
 
 def test_token_tells_the_owner(api: Api) -> None:

@@ -4,8 +4,10 @@ import json
 import logging
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from sqlalchemy import event
 
 from api.errors import PROBLEMS
 from tests.api.support import TASKS, Api, File, Raw, assert_problem
@@ -257,6 +259,78 @@ def test_what_is_no_http_is_refused(sqlite_api: Api, data: bytes) -> None:
     answer = sqlite_api.send(data, half_close=True)
     assert_handled(answer)
     assert answer.status in {0, 400, 401, 404}
+
+
+ESCAPED = [
+    "/api%2fv1/workers/",
+    "/%2fapi/v1/workers/",
+    "/api/v1/workers%2F{id}/",
+    "/api/v1/workers/{id}%2f",
+    "/api/v1/workers/{id}%2Fstatus/",
+    "/api/v1/workers/{id}%2f..%2f{id}/",
+    "/api/v1/workers/..%2f{id}/",
+    "/api/v1/workers/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+    "/api/v1/workers/{id}/result%2f",
+    "/api/v1/workers/{id}/result%2fpart-00001.csv",
+    "/api/v1/workers/{id}/result/%2e%2fpart-00001.csv",
+    "/api/v1/workers/{id}/result/%2fpart-00001.csv",
+    "/api/v1/workers/{id}/./",
+    "/api/v1/workers/./{id}/",
+    "/api/v1/workers/../workers/{id}/",
+    "/api/v1/workers/{id}/../{id}/",
+    "/api/v1/workers/{id}/result/../status/",
+    "/api/v1/workers/{id}/result/%2e%2e/",
+    "/api/v1/workers/{id}/result/%2e/part-00001.csv",
+    "/health%2flive",
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
+@pytest.mark.parametrize("target", ESCAPED)
+def test_escaped_slashes_and_dots_lead_nowhere(
+    sqlite_api: Api, token: str, task: dict[str, Any], target: str, method: str
+) -> None:
+    before = sqlite_api.row(task)
+    answer = sqlite_api.send(request(method, target.format(**task), token))
+    # 405: an odd name of a file may be asked for, by GET.
+    assert answer.status == 404 or (method != "GET" and answer.status == 405)
+    assert_problem(answer, answer.status, answer.json()["code"])
+    assert sqlite_api.row(task) == before
+
+
+MARK = "zq7'; DROP TABLE tasks; --\" \\ %s :v ?"
+
+
+def test_nothing_that_a_client_sends_becomes_sql(sqlite_api: Api, task: dict[str, Any]) -> None:
+    # Given
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_others: Any) -> None:
+        statements.append(statement)
+
+    admin = sqlite_api.admin(MARK)
+    quoted = quote(MARK, safe="")
+    headers = {"Idempotency-Key": MARK, "X-Request-ID": MARK, "Accept": "application/json"}
+    names = {"filters": {MARK: MARK}, "options": {"columns": [MARK], MARK: MARK}, MARK: MARK}
+    # When
+    event.listen(sqlite_api.engine, "before_cursor_execute", note)
+    try:
+        for parameter in ("status", "task_type", "owner", "page", "page_size", MARK):
+            assert admin.get(TASKS, params={parameter: MARK}).status_code in {200, 422}
+        for route in ("{}/", "{}/status/", "{}/result/", f"{task['id']}/result/{{}}"):
+            assert admin.get(TASKS + route.format(quoted), headers=headers).status_code == 404
+        assert admin.delete(f"{TASKS}{quoted}/").status_code == 404
+        body = {"task_type": "bookings_export", "filters": {"status": [MARK], "note": MARK}}
+        assert admin.post(TASKS, json=body, headers=headers).status_code == 201
+        assert admin.post(TASKS, json=body, headers=headers).status_code == 200
+        assert admin.post(TASKS, json={"task_type": MARK, **names}).status_code == 422
+        assert sqlite_api.client("zq7").get(TASKS).status_code == 401
+    finally:
+        event.remove(sqlite_api.engine, "before_cursor_execute", note)
+    # Expect
+    assert len(statements) > 10
+    assert [each for each in statements if "zq7" in each] == []
+    assert admin.get(TASKS).json()["count"] == 2
 
 
 def test_requests_in_a_row_are_answered_in_a_row(sqlite_api: Api, token: str) -> None:

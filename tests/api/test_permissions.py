@@ -32,7 +32,7 @@ def told(client: httpx.Client, method: str, address: str, task: dict[str, Any]) 
     return answer.status_code, headers, document
 
 
-@pytest.mark.parametrize("state", ["pending", "processing", "completed"])
+@pytest.mark.parametrize("state", ["pending", "processing", "completed", "failed", "cancelled"])
 @pytest.mark.parametrize(("method", "address"), TOUCHES)
 def test_anothers_task_looks_like_one_that_does_not_exist(
     api: Api, state: str, method: str, address: str
@@ -40,10 +40,7 @@ def test_anothers_task_looks_like_one_that_does_not_exist(
     # Given
     alice, bob = api.user("alice"), api.user("bob")
     task = api.submit(alice)
-    if state == "processing":
-        api.process(task)
-    if state == "completed":
-        api.complete(task, FILE)
+    api.bring_to(alice, task, state)
     before = api.row(task)
     # When
     anothers, missing = (told(bob, method, address, each) for each in (task, MISSING))
@@ -135,6 +132,13 @@ def test_type_for_admins_is_forbidden_to_users(
         "{id}%20",
         "{id}%00",
         "{id}%0a",
+        "%2e",
+        "%2e%2e",
+        "%252e%252e",
+        "{id}%5c",
+        "{id};v=1",
+        "{id},{id}",
+        "*",
         "_{id}",
         "1_0",
         "%D9%A1",  # one, in Arabic digits

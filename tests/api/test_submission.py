@@ -8,11 +8,14 @@ import httpx
 import pytest
 from sqlalchemy import URL
 
+from resources.settings import Settings
 from resources.source.catalog import Catalog
+from resources.source.columns import Kind
 from resources.source.connection import connect_source
-from resources.source.declarations import Declaration
+from resources.source.declarations import Declaration, load_declarations
+from resources.task_types import REGISTRY
 from tests.api.conftest import Serve
-from tests.api.support import TASKS, Api, assert_problem, bad_fields
+from tests.api.support import EXPORTS, TASKS, Api, assert_problem, bad_fields
 
 # As the original request writes it.
 SEED_EXAMPLE = b"""{
@@ -22,14 +25,17 @@ SEED_EXAMPLE = b"""{
     "date_from": "2024-01-01T00:00:00Z",
     "date_to": "2024-12-31T23:59:59Z"
   }"""
-LATER_TYPES = [
+DAY = "2024-01-01T00:00:00Z"
+ALL_TYPES = {
+    "bookings_export",
     "payments_export",
     "users_export",
     "services_export",
     "data_cleanup",
     "data_analysis",
     "report_generation",
-]
+}
+LATER_TYPES = sorted(ALL_TYPES - REGISTRY.keys())
 
 
 @pytest.fixture
@@ -144,6 +150,7 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"task_type": 1}, "/task_type", "invalid_type"),
     ({"task_type": ["bookings_export"]}, "/task_type", "invalid_type"),
     ({"task_type": {}}, "/task_type", "invalid_type"),
+    ({"task_type": True}, "/task_type", "invalid_type"),
     ({"task_type": ""}, "/task_type", "unknown_task_type"),
     ({"task_type": "Bookings_Export"}, "/task_type", "unknown_task_type"),
     ({"task_type": "bookings_export "}, "/task_type", "unknown_task_type"),
@@ -156,11 +163,16 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"batch_size": 100.0}, "/batch_size", "invalid_type"),
     ({"batch_size": 1.5}, "/batch_size", "invalid_type"),
     ({"batch_size": True}, "/batch_size", "invalid_type"),
+    ({"batch_size": 1e3}, "/batch_size", "invalid_type"),
+    ({"batch_size": 1e9}, "/batch_size", "invalid_type"),
+    ({"batch_size": {}}, "/batch_size", "invalid_type"),
     ({"batch_size": None}, "/batch_size", "invalid_type"),
     ({"batch_size": [1]}, "/batch_size", "invalid_type"),
     ({"filters": None}, "/filters", "invalid_type"),
     ({"filters": []}, "/filters", "invalid_type"),
     ({"filters": "status"}, "/filters", "invalid_type"),
+    ({"filters": True}, "/filters", "invalid_type"),
+    ({"filters": 1}, "/filters", "invalid_type"),
     ({"filters": {"colour": 1}}, "/filters/colour", "unknown_filter_field"),
     ({"filters": {"Status": "x"}}, "/filters/Status", "unknown_filter_field"),
     ({"filters": {"": 1}}, "/filters/", "unknown_filter_field"),
@@ -187,6 +199,17 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"filters": {"created_at": "2024-01-01"}}, "/filters/created_at", "invalid_value"),
     ({"filters": {"created_at": 0}}, "/filters/created_at", "invalid_value"),
     ({"date_from": 0}, "/date_from", "invalid_type"),
+    ({"date_from": 1e9}, "/date_from", "invalid_type"),
+    ({"date_from": True}, "/date_from", "invalid_type"),
+    ({"date_from": ["2024-01-01T00:00:00Z"]}, "/date_from", "invalid_type"),
+    ({"date_from": {"gt": "2024-01-01T00:00:00Z"}}, "/date_from", "invalid_type"),
+    ({"date_to": False}, "/date_to", "invalid_type"),
+    ({"date_to": "10000-01-01T00:00:00Z"}, "/date_to", "invalid_date"),
+    ({"date_to": "+10000-01-01T00:00:00Z"}, "/date_to", "invalid_date"),
+    ({"date_to": "-0001-01-01T00:00:00Z"}, "/date_to", "invalid_date"),
+    ({"date_to": "0000-01-01T00:00:00Z"}, "/date_to", "invalid_date"),
+    ({"date_to": "2024-01-01T00:00:00Z\0"}, "/date_to", "invalid_date"),
+    ({"date_to": "x" * 100_000}, "/date_to", "invalid_date"),
     ({"date_from": ""}, "/date_from", "invalid_date"),
     ({"date_from": "2024-01-01"}, "/date_from", "invalid_date"),
     ({"date_from": "2024-01-01T00:00:00"}, "/date_from", "invalid_date"),
@@ -202,10 +225,24 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"date_to": "2024-01-01T00:00:00Z\n"}, "/date_to", "invalid_date"),
     ({"options": None}, "/options", "invalid_type"),
     ({"options": []}, "/options", "invalid_type"),
+    ({"options": "csv"}, "/options", "invalid_type"),
+    ({"options": True}, "/options", "invalid_type"),
     ({"options": {"format": "xlsx"}}, "/options/format", "invalid_value"),
     ({"options": {"format": "CSV"}}, "/options/format", "invalid_value"),
     ({"options": {"format": None}}, "/options/format", "invalid_value"),
     ({"options": {"format": ["csv"]}}, "/options/format", "invalid_value"),
+    ({"options": {"format": True}}, "/options/format", "invalid_value"),
+    ({"options": {"format": {}}}, "/options/format", "invalid_value"),
+    ({"options": {"compression": "lzma"}}, "/options/compression", "invalid_value"),
+    ({"options": {"compression": 1}}, "/options/compression", "invalid_value"),
+    (
+        {"options": {"format": "csv", "compression": "zstd"}},
+        "/options/compression",
+        "invalid_value",
+    ),
+    ({"options": {"columns": True}}, "/options/columns", "invalid_type"),
+    ({"options": {"columns": {"id": 1}}}, "/options/columns", "invalid_type"),
+    ({"options": {"columns": ["id"] * 10_000}}, "/options/columns", "out_of_range"),
     ({"options": {"columns": "id"}}, "/options/columns", "invalid_type"),
     ({"options": {"columns": []}}, "/options/columns", "out_of_range"),
     ({"options": {"columns": ["id"] * 1001}}, "/options/columns", "out_of_range"),
@@ -233,6 +270,128 @@ def test_bad_field_is_named(
 ) -> None:
     assert bad_fields(post(alice, **fields)) == {pointer: code}
     assert alice.get(TASKS).json()["count"] == 0
+
+
+# What does not depend on the dataset's columns.
+OF_ALL_EXPORTS = [
+    each for each in BAD_FIELDS if "task_type" not in each[0] and "/columns/" not in each[1]
+]
+OF_ALL_EXPORTS = [each for each in OF_ALL_EXPORTS if not each[1].startswith("/filters/")]
+
+
+@pytest.mark.parametrize("task_type", EXPORTS)
+def test_bad_field_is_named_whichever_export_is_asked_for(
+    alice: httpx.Client, task_type: str
+) -> None:
+    for fields, pointer, code in OF_ALL_EXPORTS:
+        answer = post(alice, task_type=task_type, **fields)
+        assert bad_fields(answer) == {pointer: code}, fields
+    assert alice.get(TASKS).json()["count"] == 0
+
+
+# No column takes these.
+OF_NO_TYPE: list[Any] = [
+    {},
+    [],
+    [[1]],
+    [{}],
+    {"between": [1, 2]},
+    {"GT": 1},
+    {"": 1},
+    {"gt": None},
+    {"lte": [1]},
+    {"ne": {}},
+    {"gt": {"gt": 1}},
+    {"like": None},
+    "\0",
+    "\ud800",
+    ["\ud800"],
+    "x" * 10_001,
+    [None] * 10_000,
+]
+NO_TIMES = [0, 1e9, "", "2024-01-01T00:00:00", "2024-02-30T00:00:00Z", "10000-01-01T00:00:00Z"]
+OF_ANOTHER_TYPE: dict[Kind, list[Any]] = {
+    Kind.INTEGER: [True, 1.5, 1e9, "1", "", 2**63, -(2**63) - 1, 10**400, {"like": "1"}, [1, "x"]],
+    Kind.FLOAT: [True, "1", "NaN", 10**400, {"like": "1"}, {"gt": False}],
+    Kind.DECIMAL: [True, "", "x", "NaN", "Infinity", "1e400", 10**400, {"like": "1"}, ["1", "x"]],
+    Kind.TEXT: [1, 1e9, True, {"like": 1}, {"like": ["%"]}, ["x", 1], {"gt": False}],
+    Kind.BOOLEAN: [0, 1, 1e9, "true", "", {"like": "t"}, [True, 1]],
+    Kind.TIMESTAMP: [*NO_TIMES, True, "2024-01-01", {"like": "2024%"}, {"gt": "yesterday"}],
+    Kind.INSTANT: [*NO_TIMES, True, "2024-01-01", {"like": "2024%"}, {"gt": "yesterday"}],
+    Kind.DATE: [*NO_TIMES, True, "20240101", "10000-01-01", "2024-02-30", {"like": "2024%"}],
+}
+
+
+def columns_of(catalog: Catalog, task_type: str) -> dict[str, Kind]:
+    """The columns that an export may be filtered by."""
+    dataset = catalog.dataset(REGISTRY[task_type].dataset)
+    return {name: column.kind for name, column in dataset.columns.items()}
+
+
+@pytest.mark.parametrize("task_type", EXPORTS)
+def test_value_that_is_not_of_its_columns_type_is_refused(
+    alice: httpx.Client, catalog: Catalog, task_type: str
+) -> None:
+    for name, kind in columns_of(catalog, task_type).items():
+        for value in [*OF_NO_TYPE, *OF_ANOTHER_TYPE[kind]]:
+            answer = post(alice, task_type=task_type, filters={name: value})
+            (pointer, code), *others = bad_fields(answer).items()
+            assert pointer.startswith(f"/filters/{name}"), value
+            assert (code, others) == ("invalid_value", []), value
+    assert alice.get(TASKS).json()["count"] == 0
+
+
+@pytest.mark.parametrize("task_type", EXPORTS)
+def test_bad_values_of_all_columns_are_named_at_once(
+    alice: httpx.Client, catalog: Catalog, task_type: str
+) -> None:
+    columns = columns_of(catalog, task_type)
+    filters = {name: OF_ANOTHER_TYPE[kind][0] for name, kind in columns.items()}
+    answer = post(alice, task_type=task_type, filters={**filters, "colour": 1}, batch_size=True)
+    assert bad_fields(answer) == {
+        **{f"/filters/{name}": "invalid_value" for name in columns},
+        "/filters/colour": "unknown_filter_field",
+        "/batch_size": "invalid_type",
+    }
+
+
+@pytest.mark.parametrize("task_type", EXPORTS)
+def test_column_that_is_left_out_is_unknown(
+    serve: Serve, settings: Settings, catalog: Catalog, task_type: str
+) -> None:
+    # Given
+    dataset = catalog.dataset(REGISTRY[task_type].dataset)
+    declared = load_declarations(settings.datasets)[dataset.name]
+    kept = {*declared.key, declared.date_column}
+    secret = next(name for name in dataset.columns if name not in kept)
+    hiding = declared.model_copy(update={"leave_out": [*declared.leave_out, secret]})
+    source = connect_source(settings.source)
+    alice = serve(catalog=Catalog(source, {dataset.name: hiding})).user()
+    # When
+    columns = {"columns": [secret]}
+    answer = post(alice, task_type=task_type, filters={secret: None}, options=columns)
+    # Expect
+    assert bad_fields(answer) == {
+        f"/filters/{secret}": "unknown_filter_field",
+        "/options/columns/0": "unknown_column",
+    }
+    source.dispose()
+
+
+@pytest.mark.parametrize("task_type", EXPORTS)
+def test_dates_are_refused_where_the_dataset_has_none(
+    serve: Serve, settings: Settings, catalog: Catalog, task_type: str
+) -> None:
+    # Given
+    name = catalog.dataset(REGISTRY[task_type].dataset).name
+    undated = load_declarations(settings.datasets)[name].model_copy(update={"date_column": None})
+    source = connect_source(settings.source)
+    alice = serve(catalog=Catalog(source, {name: undated})).user()
+    # When
+    answer = post(alice, task_type=task_type, date_from=DAY, date_to=DAY)
+    # Expect
+    assert bad_fields(answer) == {"/date_from": "no_date_column", "/date_to": "no_date_column"}
+    source.dispose()
 
 
 @pytest.mark.parametrize(
@@ -291,8 +450,19 @@ def test_every_bad_field_is_named_at_once(alice: httpx.Client) -> None:
     }
 
 
-def test_reversed_dates_are_refused(alice: httpx.Client) -> None:
-    answer = post(alice, date_from="2024-01-02T00:00:00Z", date_to="2024-01-02T00:00:00+00:01")
+@pytest.mark.parametrize("task_type", EXPORTS)
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ("2024-01-02T00:00:00Z", "2024-01-02T00:00:00+00:01"),
+        ("2024-01-02T00:00:00.000001Z", "2024-01-02T00:00:00.000000Z"),
+        ("9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_reversed_dates_are_refused(
+    alice: httpx.Client, task_type: str, first: str, last: str
+) -> None:
+    answer = post(alice, task_type=task_type, date_from=first, date_to=last)
     assert bad_fields(answer) == {"/date_to": "reversed_dates"}
 
 
