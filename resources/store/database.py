@@ -9,7 +9,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from sqlalchemy import (
     URL,
@@ -24,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import select as sql_select
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -44,6 +47,7 @@ SQLITE_RETRY_SECONDS = 0.01
 SQLITE_CHANGE_POLL_SECONDS = 0.1
 CHANGES_CHANNEL = "workers_tasks"
 _WRITES = "workers_writes"
+_FILE = "workers_file"
 _MIGRATION_LOCK = 0x776F726B657273  # "workers": any number that nobody else locks
 _SQLITE_PRIMARY_CODE = 0xFF
 _OUTAGES = {"OperationalError", "InterfaceError"}
@@ -90,17 +94,50 @@ def connect(url: URL, *, pool_size: int = 4) -> Engine:
 
 
 def _connect_sqlite(url: URL, pool_size: int) -> Engine:
+    path = url.database or ""
     engine = create_engine(
         url,
         hide_parameters=True,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=SQLITE_BUSY_TIMEOUT_SECONDS,
-        connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
+        creator=partial(_open_sqlite, path),
     )
     event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "connect", partial(_note_file, path))
+    event.listen(engine, "checkout", partial(_check_file, path))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _open_sqlite(path: str) -> sqlite3.Connection:
+    # "rw" never makes an empty database of a file that is missing.
+    return sqlite3.connect(
+        f"file:{quote(path)}?mode=rw",
+        uri=True,
+        timeout=SQLITE_BUSY_TIMEOUT_SECONDS,
+        check_same_thread=False,
+    )
+
+
+def _note_file(path: str, _connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+    entry.info[_FILE] = _file_id(path)
+
+
+def _check_file(
+    path: str, _connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: Any
+) -> None:
+    """Give up a connection whose file was moved away: what it writes may never be read again."""
+    if entry.info[_FILE] != _file_id(path):
+        raise DisconnectionError
+
+
+def _file_id(path: str) -> tuple[int, int] | None:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
@@ -271,9 +308,7 @@ class _SqliteListener:
     def __init__(self, engine: Engine) -> None:
         database = engine.url.database or ""
         with _driver_translated():
-            self._connection = sqlite3.connect(
-                database, timeout=SQLITE_BUSY_TIMEOUT_SECONDS, check_same_thread=False
-            )
+            self._connection = _open_sqlite(database)
         self._version = self._read_version()
 
     def _read_version(self) -> int:

@@ -21,10 +21,15 @@ def migrate(engine: Engine) -> None:
         Unavailable: The database does not answer.
     """
     if engine.dialect.name == "sqlite" and engine.url.database:
-        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+        _make_file(Path(engine.url.database))
     with write_transaction(engine) as connection:
         lock_migrations(connection)
         command.upgrade(alembic_config(connection), "head")
+
+
+def _make_file(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()  # empty, it is a database without tables
 
 
 def alembic_config(connection: Connection) -> Config:
