@@ -74,7 +74,9 @@ class TaskResultFile:
         if any(etag in {"*", listed["sha256"]} for etag in req.if_none_match or []):
             resp.status = HTTPStatus.NOT_MODIFIED
             return
-        file = await asyncio.to_thread(self._results.open, task.result["folder"], name)
+        file = await asyncio.to_thread(
+            self._results.open, task.result["folder"], name, listed["bytes"]
+        )
         resp.content_type = listed["media_type"]
         resp.downloadable_as = f"{task.task_type}-{task.id}-{name}"
         resp.set_stream(_Pieces(file), listed["bytes"])

@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -165,19 +165,26 @@ class ResultStore:
             Unavailable: It cannot be read.
         """
         with _outages():
-            return dict(json.loads((self._folder / folder / MANIFEST).read_bytes()))
+            manifest = json.loads((self._folder / folder / MANIFEST).read_bytes())
+            _check_manifest(manifest)
+            return dict(manifest)
 
-    def open(self, folder: str, name: str) -> BinaryIO:
-        """The file ``name`` of the result in ``folder``, which its manifest lists.
+    def open(self, folder: str, name: str, size: int) -> BinaryIO:
+        """The file ``name`` of the result in ``folder``, of ``size`` bytes as its manifest says.
 
         Raises:
             ResultFileNotFound: The name is no plain file name.
-            Unavailable: It cannot be read.
+            Unavailable: It cannot be read, or is not whole.
         """
         if name != Path(name).name or name in {"", ".", ".."} or "\0" in name:
             raise ResultFileNotFound
+        path = self._folder / folder / name
         with _outages():
-            return (self._folder / folder / name).open("rb")
+            found = path.stat().st_size
+            if found != size:
+                msg = f"a file of {size} bytes has {found}"
+                raise ValueError(msg)
+            return path.open("rb")
 
     def attempts(self, task_id: int) -> list[AttemptFolder]:
         """The folders that the runs of a task have made so far.
@@ -190,12 +197,22 @@ class ResultStore:
         return []
 
 
+def _check_manifest(manifest: Any) -> None:
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    told = {field.name for field in fields(ResultFile)}
+    if not isinstance(files, list) or not all(
+        isinstance(file, dict) and told <= file.keys() for file in files
+    ):
+        msg = "not a manifest"
+        raise ValueError(msg)
+
+
 @contextmanager
 def _outages() -> Iterator[None]:
     """What cannot be read, or is damaged, is told as `Unavailable`."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         msg = "The result storage does not answer."
         raise Unavailable(msg) from error
 

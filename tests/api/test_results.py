@@ -265,9 +265,9 @@ class CountedReads(ResultStore):
         super().__init__(folder)
         self.sizes: list[int] = []
 
-    def open(self, folder: str, name: str) -> BinaryIO:
+    def open(self, folder: str, name: str, size: int) -> BinaryIO:
         """The file, each read of it counted."""
-        file: Any = super().open(folder, name)
+        file: Any = super().open(folder, name, size)
         counted = self.sizes
 
         class Counted:

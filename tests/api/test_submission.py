@@ -333,7 +333,7 @@ def test_value_that_is_not_of_its_columns_type_is_refused(
     alice: httpx.Client, catalog: Catalog, task_type: str
 ) -> None:
     for name, kind in columns_of(catalog, task_type).items():
-        for value in [*OF_NO_TYPE, *OF_ANOTHER_TYPE[kind]]:
+        for value in [*OF_NO_TYPE, *OF_ANOTHER_TYPE.get(kind, [])]:
             answer = post(alice, task_type=task_type, filters={name: value})
             (pointer, code), *others = bad_fields(answer).items()
             assert pointer.startswith(f"/filters/{name}"), value
@@ -346,7 +346,7 @@ def test_bad_values_of_all_columns_are_named_at_once(
     alice: httpx.Client, catalog: Catalog, task_type: str
 ) -> None:
     columns = columns_of(catalog, task_type)
-    filters = {name: OF_ANOTHER_TYPE[kind][0] for name, kind in columns.items()}
+    filters: dict[str, Any] = {name: {} for name in columns}
     answer = post(alice, task_type=task_type, filters={**filters, "colour": 1}, batch_size=True)
     assert bad_fields(answer) == {
         **{f"/filters/{name}": "invalid_value" for name in columns},

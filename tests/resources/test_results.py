@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,12 @@ def test_a_checkpoint_is_written_over_one_that_was_cut_off(
 
 
 def test_a_manifest_is_read_as_it_was_written(store: ResultStore, attempt: AttemptFolder) -> None:
-    manifest = {"rows": 3, "filters": {"status": "подтверждено 😀"}, "date_from": None}
+    manifest = {
+        "rows": 3,
+        "files": [asdict(PART)],
+        "filters": {"status": "подтверждено 😀"},
+        "date_from": None,
+    }
     attempt.write_manifest(manifest)
     assert store.manifest(attempt.name) == manifest
 
@@ -127,7 +133,7 @@ def test_a_file_is_opened_by_the_folder_and_its_name(
     store: ResultStore, attempt: AttemptFolder
 ) -> None:
     write(attempt, "a.csv", b"one")
-    with store.open(attempt.name, "a.csv") as file:
+    with store.open(attempt.name, "a.csv", 3) as file:
         assert file.read() == b"one"
 
 
@@ -137,7 +143,7 @@ def test_a_file_is_opened_by_the_folder_and_its_name(
 def test_only_a_plain_name_is_opened(store: ResultStore, attempt: AttemptFolder, name: str) -> None:
     write(attempt, "a.csv", b"one")
     with pytest.raises(ResultFileNotFound):
-        store.open(attempt.name, name)
+        store.open(attempt.name, name, 3)
 
 
 def test_discarding_leaves_nothing_of_the_attempt(attempt: AttemptFolder, folder: Path) -> None:
@@ -153,7 +159,7 @@ def test_discarding_leaves_other_attempts(store: ResultStore, attempt: AttemptFo
     other.create()
     write(other, "b.csv", b"two")
     attempt.discard()
-    store.open(other.name, "b.csv").close()
+    store.open(other.name, "b.csv", 3).close()
 
 
 def test_other_attempts_of_the_task_are_removed(
@@ -225,14 +231,17 @@ def test_a_folder_that_is_gone_fails_the_task(attempt: AttemptFolder) -> None:
 def test_a_storage_that_gives_nothing_is_unavailable(broken: ResultStore) -> None:
     for act in (
         lambda: broken.manifest("7/run-1"),
-        lambda: broken.open("7/run-1", "a.csv"),
+        lambda: broken.open("7/run-1", "a.csv", 3),
         lambda: broken.attempts(7),
     ):
         with pytest.raises(Unavailable, match="does not answer"):
             act()
 
 
-@pytest.mark.parametrize("content", [None, b"", b'{"rows": ', b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b'{"rows": ', b"\xff", b"[]", b"{}", b'{"files": [{}]}', b'{"files": {}}'],
+)
 def test_a_manifest_that_is_missing_or_damaged_is_unavailable(
     store: ResultStore, attempt: AttemptFolder, folder: Path, content: bytes | None
 ) -> None:
@@ -244,4 +253,13 @@ def test_a_manifest_that_is_missing_or_damaged_is_unavailable(
 
 def test_a_file_that_is_missing_is_unavailable(store: ResultStore, attempt: AttemptFolder) -> None:
     with pytest.raises(Unavailable):
-        store.open(attempt.name, "a.csv")
+        store.open(attempt.name, "a.csv", 3)
+
+
+@pytest.mark.parametrize("size", [0, 2, 4])
+def test_a_file_that_is_not_whole_is_unavailable(
+    store: ResultStore, attempt: AttemptFolder, size: int
+) -> None:
+    write(attempt, "a.csv", b"one")
+    with pytest.raises(Unavailable):
+        store.open(attempt.name, "a.csv", size)
