@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, Self
+from urllib.parse import quote
 
 from dagster import DagsterEvent, DagsterRun
 from dagster._config.config_schema import UserConfigSchema
@@ -132,6 +134,10 @@ class _ProjectingRunStorage(SqlRunStorage):
 class _SqliteRuns(_ProjectingRunStorage, SqliteRunStorage):
     """Runs in the SQLite file that holds the tasks too."""
 
+    def make_no_file(self, path: Path) -> None:
+        """From now on fail where the file is missing; the stock storage would make an empty one."""
+        self._conn_string = f"sqlite:///file:{quote(str(path))}?mode=rw&uri=true"
+
 
 class _Pooled:
     """A storage for PostgreSQL on this process's pool."""
@@ -177,7 +183,8 @@ class WorkersStorage(DagsterStorage, ConfigurableClass):
 
     def _open_sqlite(self, settings: Settings) -> None:
         folder = settings.state_folder
-        self._runs = _SqliteRuns.from_local(str(folder))
+        self._runs = runs = _SqliteRuns.from_local(str(folder))
+        runs.make_no_file(folder / "runs.db")
         self._events = SqliteEventLogStorage(str(folder / "events"))
         self._schedules = SqliteScheduleStorage.from_local(str(folder / "schedules"))
 
