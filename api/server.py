@@ -159,5 +159,6 @@ class _OneAtATime(FlowControl):
         self._waiting = waiting
 
     def resume_reading(self) -> None:
+        """Let more come in, unless some of it waits already."""
         if not self._waiting:
             super().resume_reading()

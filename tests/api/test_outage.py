@@ -293,12 +293,17 @@ def test_unexpected_error_on_get_tells_nothing_but_its_request(
     assert_internal_error(answer, caplog)
 
 
+@pytest.mark.parametrize(("method", "route"), EVERYTHING)
 def test_unexpected_error_before_routing_tells_nothing_but_its_request(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    route: str,
 ) -> None:
     api = serve()
     monkeypatch.setattr(TokenStore, "authenticate", BrokenTokens.authenticate)
-    answer = api.client().get(TASKS, headers=headers(api))
+    answer = api.client().request(method, route.format(id=1), headers=headers(api))
     assert_internal_error(answer, caplog)
 
 

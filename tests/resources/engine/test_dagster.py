@@ -4,8 +4,10 @@ Those parts are private and may change with any minor version, which is why that
 """
 
 import inspect
+from pathlib import Path
 from typing import Any
 
+import pytest
 from dagster import DagsterInstance
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.instance import DagsterInstance as Instance
@@ -22,6 +24,7 @@ from dagster._daemon.daemon import DagsterDaemon
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import (
     QueuedRunCoordinatorDaemon,
 )
+from sqlalchemy.exc import OperationalError
 
 from resources.engine.coordinator import CODE_SERVER_RETRIES, WorkersRunCoordinator
 from resources.engine.daemon import make_daemons
@@ -29,6 +32,7 @@ from resources.engine.dispatcher import Dispatcher
 from resources.engine.launcher import WorkersRunLauncher
 from resources.engine.queue import WokenQueueDaemon
 from resources.engine.storage import WorkersStorage, state_engine
+from tests.support.outages import moved_away
 
 
 def parameters(function: object) -> set[str]:
@@ -120,3 +124,21 @@ def test_on_postgresql_all_storages_share_one_pool(instance: DagsterInstance) ->
         instance.schedule_storage,
     ]
     assert {id(storage._engine.pool) for storage in storages} == {id(state_engine().pool)}
+
+
+def test_on_sqlite_no_storage_makes_an_empty_file_in_place_of_one_that_is_away(
+    instance: DagsterInstance,
+) -> None:
+    if state_engine().dialect.name != "sqlite":
+        return
+    path = Path(state_engine().url.database or "")
+    assert instance.get_runs() == []
+
+    with moved_away(path):
+        with pytest.raises(OperationalError):
+            instance.get_runs()
+        with pytest.raises(OperationalError):
+            state_engine().connect()
+        assert not path.exists()
+
+    assert instance.get_runs() == []
