@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from resources.errors import FieldError, InvalidRequest
-from resources.source.catalog import Catalog, Dataset
+from resources.source.catalog import Catalog
+from resources.source.dataset import Dataset
 from resources.source.filters import parse_filters
 from resources.source.query import Selection
 from resources.task_types import REGISTRY

@@ -24,6 +24,9 @@ CODE_LOCATION = "workers"
 
 # SQLAlchemy 2.1 reads "postgresql://" as psycopg 3; Dagster's storage needs psycopg 2.
 POSTGRESQL_DRIVER = "postgresql+psycopg2"
+MYSQL_DRIVER = "mysql+pymysql"
+# Less could be guessed.
+LEAST_MASK_KEY_LENGTH = 16
 
 
 def _default_home() -> Path:
@@ -53,11 +56,13 @@ def with_driver(url: str) -> URL:
         raise ValueError(msg) from error
     if parsed.get_backend_name() in {"postgresql", "postgres"}:
         return parsed.set(drivername=POSTGRESQL_DRIVER)
+    if parsed.get_backend_name() in {"mysql", "mariadb"}:
+        return parsed.set(drivername=MYSQL_DRIVER)
     return parsed
 
 
 def _is_source(url: URL) -> bool:
-    return url.get_backend_name() in {"postgresql", "sqlite"}
+    return url.get_backend_name() in {"postgresql", "mysql", "sqlite"}
 
 
 class Settings(BaseSettings):
@@ -82,6 +87,11 @@ class Settings(BaseSettings):
     )
     datasets: Path = Field(
         default=PROJECT_ROOT / "datasets.toml", description="What may be exported: the declarations"
+    )
+    mask_key: SecretStr | None = Field(
+        default=None,
+        min_length=LEAST_MASK_KEY_LENGTH,
+        description="Secret under which masked values are hashed; unset: one made in the home",
     )
     api_host: str = Field(default="127.0.0.1", description="Address the API listens on")
     api_port: int = Field(default=8000, ge=1, le=MAX_PORT, description="Port of the API")
@@ -117,7 +127,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_supported(cls, value: SecretStr | None) -> SecretStr | None:
         if value and not _is_source(with_driver(value.get_secret_value())):
-            msg = "must be a PostgreSQL or SQLite URL; leave it unset to use the demo source"
+            msg = "must be a PostgreSQL, MySQL or SQLite URL; leave it unset to use the demo source"
             raise ValueError(msg)
         return value
 

@@ -16,6 +16,7 @@ from resources.store.migrate import migrate
 from resources.store.tables import metadata
 
 DEFAULT_POSTGRES_URL = "postgresql://postgres@127.0.0.1:5432/postgres"
+DEFAULT_MYSQL_URL = "mysql://root@127.0.0.1:3306"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,15 +36,25 @@ def _is_setting(name: str) -> bool:
 @pytest.fixture(scope="session")
 def postgres_server() -> URL:
     """A PostgreSQL server to make databases on; skips where there is none, fails so in CI."""
-    url = with_driver(os.environ.get("WORKERS_TEST_POSTGRES_URL", DEFAULT_POSTGRES_URL))
+    return _server("POSTGRES", DEFAULT_POSTGRES_URL)
+
+
+@pytest.fixture(scope="session")
+def mysql_server() -> URL:
+    """A MySQL or MariaDB server, likewise."""
+    return _server("MYSQL", DEFAULT_MYSQL_URL)
+
+
+def _server(name: str, default: str) -> URL:
+    url = with_driver(os.environ.get(f"WORKERS_TEST_{name}_URL", default))
     admin = create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 3})
     try:
         with admin.connect():
             pass
     except OperationalError:
         message = (
-            f"NO POSTGRESQL at {url.host}:{url.port}: its tests do not run. "
-            "Start one, or set WORKERS_TEST_POSTGRES_URL."
+            f"NO {name} at {url.host}:{url.port}: its tests do not run. "
+            f"Start one, or set WORKERS_TEST_{name}_URL."
         )
         if os.environ.get("CI") == "true":
             pytest.fail(message)
@@ -67,6 +78,21 @@ def temporary_database(server: URL, template: str | None = None) -> Iterator[URL
     finally:
         with admin.connect() as connection:
             connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+        admin.dispose()
+
+
+@contextmanager
+def temporary_mysql_database(server: URL) -> Iterator[URL]:
+    """An empty database of a name of its own, gone afterwards."""
+    name = f"workers_test_{uuid.uuid4().hex[:12]}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4"))
+    try:
+        yield server.set(database=name)
+    finally:
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE `{name}`"))
         admin.dispose()
 
 
@@ -115,4 +141,11 @@ def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
 def postgres_source(postgres_server: URL) -> Iterator[URL]:
     """An empty PostgreSQL database, to make source tables in."""
     with temporary_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mysql_source(mysql_server: URL) -> Iterator[URL]:
+    """An empty MySQL database, likewise."""
+    with temporary_mysql_database(mysql_server) as url:
         yield url

@@ -6,13 +6,14 @@ from dagster import DagsterInstance
 
 from resources.engine.storage import state_engine
 from resources.settings import PROJECT_ROOT, Settings
+from resources.source.masking import load_masking
 from resources.store.migrate import migrate
 
 DAGSTER_YAML = "dagster.yaml"
 
 
 def prepare_home(settings: Settings) -> None:
-    """Write dagster.yaml into the home; create or upgrade our tables and Dagster's.
+    """Write dagster.yaml and a key for masks into the home; make or upgrade all tables.
 
     One process does this before the others start: Dagster's own creation of tables does not bear
     being done by two at once. Doing it again changes nothing.
@@ -22,6 +23,7 @@ def prepare_home(settings: Settings) -> None:
     """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     shutil.copyfile(PROJECT_ROOT / DAGSTER_YAML, settings.home / DAGSTER_YAML)
+    load_masking(settings)  # makes the key, so that no run has to write into the home
     migrate(state_engine())
     with DagsterInstance.from_config(str(settings.home)) as instance:
         present, newest = instance.run_storage.alembic_version() or (None, None)

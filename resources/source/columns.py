@@ -1,10 +1,7 @@
-"""Columns of the source, in types that do not depend on the database."""
+"""Columns of the source, in terms that do not depend on the database."""
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
-
-from sqlalchemy import types as sql
 
 MAX_DECIMAL_DIGITS = 38
 
@@ -20,9 +17,41 @@ class Kind(StrEnum):
     TIMESTAMP = "timestamp"  # a date and time of day, without a zone
     INSTANT = "instant"  # a point in time: a timestamp with a zone
     DATE = "date"
+    TIME = "time"  # a time of day
+    UUID = "uuid"
+    BINARY = "binary"
+    JSON = "json"
+    ARRAY = "array"
+    OPAQUE = "opaque"  # anything else, in the text form that the database gives it
 
 
 TEMPORAL_KINDS = frozenset({Kind.TIMESTAMP, Kind.INSTANT, Kind.DATE})
+
+
+class Storage(StrEnum):
+    """How the source keeps a column's values."""
+
+    NATIVE = "native"  # in the type that the database has for the kind
+    CAST = "cast"  # in another type, from which they are converted
+    ISO = "iso"  # instants as ISO 8601 texts, in any spelling
+    UNIX = "unix"  # instants as whole seconds since 1970
+    UNIX_MS = "unix_ms"  # instants as whole milliseconds since 1970
+
+
+class Mask(StrEnum):
+    """What is exported of a value that must not leave the database as it is."""
+
+    HASH = "hash"
+    REDACT = "redact"
+    LAST4 = "last4"
+
+
+# What has no text of its own to hash or to shorten.
+UNMASKABLE_KINDS = frozenset({Kind.BINARY, Kind.ARRAY, Kind.FLOAT})
+# What rows cannot be put in the order of.
+UNORDERED_KINDS = frozenset({Kind.JSON, Kind.ARRAY})
+# What a request can ask of these is whether they are null.
+INCOMPARABLE_KINDS = frozenset({Kind.BINARY, Kind.JSON, Kind.ARRAY})
 
 
 @dataclass(frozen=True)
@@ -33,63 +62,51 @@ class Column:
         name: As in the source.
         kind: What it holds.
         bits: Size of an integer or float.
+        signed: Whether an integer may be negative.
         precision: Digits of a decimal, all of them.
         scale: Digits of a decimal, those after the point.
+        element: What an array holds.
+        storage: How the source keeps the values.
+        zone: The zone that ISO 8601 texts without an offset are meant in.
+        collated: Whether a text column has an order of its own, in which different texts may be
+            equal.
+        mask: What is exported instead of the value; None: the value.
     """
 
     name: str
     kind: Kind
     bits: int = 64
+    signed: bool = True
     precision: int = 0
     scale: int = 0
+    element: "Column | None" = None
+    storage: Storage = Storage.NATIVE
+    zone: str = "UTC"
+    collated: bool = False
+    mask: Mask | None = None
 
 
 class UnsupportedColumn(ValueError):
-    """A column of a type that cannot be exported as it is."""
+    """A column of a type that cannot be exported as it is; the text says what to declare."""
 
 
-def column_from_type(name: str, declared: sql.TypeEngine[Any], dialect: str) -> Column:
-    """The column ``name`` that the database declares as ``declared``.
+def decimal(name: str, precision: int | None, scale: int | None) -> Column:
+    """A column of decimals of so many digits.
+
+    A scale above the precision, or below zero (PostgreSQL has both), is written with as many
+    digits as its values need.
 
     Raises:
-        UnsupportedColumn: The type has no counterpart here.
+        UnsupportedColumn: More digits than a file's decimal has, or any number of them.
     """
-    match declared:
-        case sql.Boolean():
-            return Column(name, Kind.BOOLEAN)
-        case sql.Integer():
-            return Column(name, Kind.INTEGER, bits=_integer_bits(declared, dialect))
-        case sql.Float() | sql.Double():
-            return Column(name, Kind.FLOAT, bits=_float_bits(declared, dialect))
-        case sql.Numeric():
-            return _decimal(name, declared)
-        case sql.DateTime():
-            return Column(name, Kind.INSTANT if declared.timezone else Kind.TIMESTAMP)
-        case sql.Date():
-            return Column(name, Kind.DATE)
-        case sql.String():
-            return Column(name, Kind.TEXT)
-    msg = f'column "{name}" has the type {declared!r}, which cannot be exported'
-    raise UnsupportedColumn(msg)
-
-
-def _integer_bits(declared: sql.Integer, dialect: str) -> int:
-    if dialect == "sqlite":
-        return 64  # whatever the declaration says
-    if isinstance(declared, sql.SmallInteger):
-        return 16
-    return 64 if isinstance(declared, sql.BigInteger) else 32
-
-
-def _float_bits(declared: sql.TypeEngine[Any], dialect: str) -> int:
-    return 32 if isinstance(declared, sql.REAL) and dialect != "sqlite" else 64
-
-
-def _decimal(name: str, declared: sql.Numeric[Any]) -> Column:
-    precision, scale = declared.precision, declared.scale or 0
-    if precision is None or precision > MAX_DECIMAL_DIGITS or not 0 <= scale <= precision:
+    if precision is None:
+        msg = f'column "{name}" is a numeric of any number of digits'
+        raise UnsupportedColumn(msg)
+    scale = scale or 0
+    digits = max(precision, scale) if scale >= 0 else precision - scale
+    if not 1 <= digits <= MAX_DECIMAL_DIGITS:
         msg = (
-            f'column "{name}" is a numeric without a precision of 1 to {MAX_DECIMAL_DIGITS} digits'
+            f'column "{name}" is a numeric of {digits} digits, and files have {MAX_DECIMAL_DIGITS}'
         )
         raise UnsupportedColumn(msg)
-    return Column(name, Kind.DECIMAL, precision=precision, scale=scale)
+    return Column(name, Kind.DECIMAL, precision=digits, scale=max(scale, 0))

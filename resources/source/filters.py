@@ -5,22 +5,25 @@ As in SQL, a row without a value meets no condition but "is null".
 """
 
 import math
+import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any
 
 from resources.errors import FieldError
-from resources.source.columns import Column, Kind
+from resources.source.columns import INCOMPARABLE_KINDS, Column, Kind
 from resources.timestamps import parse_rfc3339
 
 MAX_LIST_LENGTH = 1_000
 MAX_TEXT_LENGTH = 10_000
 MAX_DECIMAL_DIGITS = 76
 FLOAT32_BITS = 32
+_TIME_OF_DAY = re.compile(r"\d{2}:\d{2}:\d{2}(\.\d{1,6})?", re.ASCII)
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class Operator(StrEnum):
@@ -63,10 +66,8 @@ def parse_filters(
     for field, stated in filters.items():
         pointer = f"/filters/{_escaped(field)}"
         column = columns.get(field)
-        if column is None:
-            errors.append(
-                FieldError(pointer, "unknown_filter_field", "The dataset has no such column.")
-            )
+        if column is None or column.mask is not None:
+            errors.append(_unusable_field(pointer, column))
             continue
         for where, operator, value in _comparisons(pointer, stated):
             try:
@@ -74,6 +75,13 @@ def parse_filters(
             except _UnusableValue as error:
                 errors.append(FieldError(where, "invalid_value", str(error)))
     return conditions, errors
+
+
+def _unusable_field(pointer: str, column: Column | None) -> FieldError:
+    if column is None:
+        return FieldError(pointer, "unknown_filter_field", "The dataset has no such column.")
+    detail = "The column is masked: what it holds cannot be asked for."
+    return FieldError(pointer, "masked_filter_field", detail)
 
 
 def _escaped(field: str) -> str:
@@ -101,10 +109,16 @@ def _condition(column: Column, operator: str, value: Any) -> Condition:
     match operator:
         case Operator.IS_NULL:
             return Condition(column, Operator.IS_NULL)
+        case _ if column.kind in INCOMPARABLE_KINDS:
+            msg = "The column can be asked for null alone, and for nothing else."
+            raise _UnusableValue(msg)
         case Operator.ANY_OF if isinstance(value, list):
             return Condition(column, Operator.ANY_OF, _any_of(column, value))
-        case Operator.LIKE if column.kind is not Kind.TEXT:
+        case Operator.LIKE if column.kind not in {Kind.TEXT, Kind.OPAQUE}:
             msg = "like compares texts, and the column holds none."
+            raise _UnusableValue(msg)
+        case "gt" | "gte" | "lt" | "lte" if column.kind is Kind.OPAQUE:
+            msg = "The column has no order: compare with a value, a list, ne or like."
             raise _UnusableValue(msg)
         case Operator.EQ:
             return Condition(column, Operator.EQ, typed_value(column, value))
@@ -134,8 +148,10 @@ def _integer(column: Column, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         msg = "The column holds integers."
         raise _UnusableValue(msg)
-    if not -(2 ** (column.bits - 1)) <= value < 2 ** (column.bits - 1):
-        msg = f"The column holds integers of {column.bits} bits."
+    least = -(2 ** (column.bits - 1)) if column.signed else 0
+    if not least <= value < least + 2**column.bits:
+        signed = "" if column.signed else ", none below zero"
+        msg = f"The column holds integers of {column.bits} bits{signed}."
         raise _UnusableValue(msg)
     return value
 
@@ -221,6 +237,23 @@ def _date(_column: Column, value: Any) -> date:
     return day
 
 
+def _time(_column: Column, value: Any) -> time:
+    msg = "The column holds times of day: a text such as 09:30:00."
+    if not isinstance(value, str) or not _TIME_OF_DAY.fullmatch(value):
+        raise _UnusableValue(msg)
+    try:
+        return time.fromisoformat(value)
+    except ValueError as error:
+        raise _UnusableValue(msg) from error
+
+
+def _uuid(_column: Column, value: Any) -> str:
+    msg = "The column holds UUIDs: a text such as 6f2c1e0a-0000-4000-8000-000000000000."
+    if not isinstance(value, str) or not _UUID.fullmatch(value):
+        raise _UnusableValue(msg)
+    return value.lower()
+
+
 _READERS: Mapping[Kind, Callable[[Column, Any], Any]] = {
     Kind.INTEGER: _integer,
     Kind.FLOAT: _float,
@@ -230,4 +263,7 @@ _READERS: Mapping[Kind, Callable[[Column, Any], Any]] = {
     Kind.TIMESTAMP: _instant,
     Kind.INSTANT: _instant,
     Kind.DATE: _date,
+    Kind.TIME: _time,
+    Kind.UUID: _uuid,
+    Kind.OPAQUE: _text,
 }

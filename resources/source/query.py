@@ -2,21 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, column, func, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, column, false, func, not_, or_, select
 
-from resources.source.catalog import Dataset
 from resources.source.columns import Column, Kind
-from resources.source.connection import as_text, like
+from resources.source.dataset import Dataset
+from resources.source.dialects.base import bound, bound_list, quoted
 from resources.source.filters import Condition, Operator
+from resources.source.moments import MICROSECOND, first_wall_clock, wall_clock
 from resources.timestamps import ONE_SECOND, has_fraction, parse_rfc3339
 
 _LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
-_GREATEST_SQLITE_INTEGER = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -38,9 +36,9 @@ class Selection:
     date_from: str | None
     date_to: str | None
 
-    def count_query(self, dialect: str) -> Select[Any]:
+    def count_query(self) -> Select[Any]:
         """How many rows there are."""
-        return select(func.count()).select_from(self.dataset.table).where(*self._where(dialect))
+        return select(func.count()).select_from(self.dataset.table).where(*self._where())
 
     @property
     def read_names(self) -> list[str]:
@@ -48,31 +46,36 @@ class Selection:
         names = [each.name for each in self.columns]
         return names + [name for name in self.dataset.key if name not in names]
 
-    def rows_query(self, dialect: str) -> Select[Any]:
+    def rows_query(self) -> Select[Any]:
         """The rows, in the order of the key: the columns `read_names`."""
-        read: list[ColumnElement[Any]] = [column(name) for name in self.read_names]
+        besides = self.read_names[len(self.columns) :]
         return (
-            select(*read)
+            select(
+                *(self.dataset.dialect.selected(each) for each in self.columns),
+                *(column(quoted(name)) for name in besides),
+            )
             .select_from(self.dataset.table)
-            .where(*self._where(dialect))
-            .order_by(*(column(name) for name in self.dataset.key))
+            .where(*self._where())
+            .order_by(*self._key())
         )
 
-    def misspelled_query(self, dialect: str) -> Select[Any] | None:
+    def misspelled_query(self) -> Select[Any] | None:
         """The key of a row whose time the conditions cannot be compared with; None: none can be.
 
         Only SQLite keeps times as texts, and so in any spelling.
         """
-        times = {
-            each.name: each
-            for each in (*(condition.column for condition in self.conditions), *self._dates())
-            if dialect == "sqlite" and each.kind in _SPELLINGS
-        }
-        if not times:
+        compared = {each.column.name: each.column for each in self.conditions}
+        compared |= {each.name: each for each in self._dates()}
+        wrong = [self.dataset.dialect.misspelled(each) for each in compared.values()]
+        possible = [each for each in wrong if each is not None]
+        if not possible:
             return None
-        key: list[ColumnElement[Any]] = [column(name) for name in self.dataset.key]
-        wrong = or_(*(_is_misspelled(each) for each in times.values()))
-        return select(*key).select_from(self.dataset.table).where(wrong).limit(1)
+        return select(*self._key()).select_from(self.dataset.table).where(or_(*possible)).limit(1)
+
+    def _key(self) -> list[ColumnElement[Any]]:
+        # With the table's name: where a value is converted, the result has a column of that name
+        # too, and ORDER BY would take that.
+        return [self.dataset.table.c[name] for name in self.dataset.key]
 
     def _dates(self) -> list[Column]:
         """The date column, where there is a window on it."""
@@ -80,169 +83,113 @@ class Selection:
         bounded = self.date_from is not None or self.date_to is not None
         return [dates] if dates is not None and bounded else []
 
-    def _where(self, dialect: str) -> list[ColumnElement[bool]]:
-        spelling = _Spelling(dialect, self.dataset.zone)
-        return [
-            *(_comparison(each, spelling) for each in self.conditions),
-            *self._window(spelling),
-        ]
-
-    def _window(self, spelling: "_Spelling") -> list[ColumnElement[bool]]:
-        dates = self.dataset.date_column
-        if dates is None:
-            return []
-        bounds: list[ColumnElement[bool]] = []
-        if self.date_from is not None:
-            bounds.append(_since(dates, parse_rfc3339(self.date_from), spelling))
-        if self.date_to is not None:
-            bounds.append(_until(dates, self.date_to, spelling))
-        return bounds
+    def _where(self) -> list[ColumnElement[bool]]:
+        comparison = _Comparison(self.dataset)
+        where = [comparison.of(condition) for condition in self.conditions]
+        for dates in self._dates():
+            if self.date_from is not None:
+                where.append(comparison.at_or_after(dates, parse_rfc3339(self.date_from)))
+            if self.date_to is not None:
+                where.append(comparison.before(dates, _end(self.date_to)))
+        return where
 
 
-def _since(dates: Column, first: datetime, spelling: "_Spelling") -> ColumnElement[bool]:
-    if dates.kind is not Kind.DATE:
-        return _column(dates) >= _bound(spelling.first(dates, first))
-    # A date stands for its midnight: a window that opens later in the day leaves it out.
-    local = _in_zone(first, spelling.zone)
-    if local.time() == time.min:
-        return _column(dates) >= _bound(spelling.first(dates, local.date()))
-    return _column(dates) > _bound(spelling.last(dates, local.date()))
+def _end(date_to: str) -> datetime | None:
+    """The first instant after the window; None: there is none in the years 1 to 9999."""
+    return _later(parse_rfc3339(date_to), MICROSECOND if has_fraction(date_to) else ONE_SECOND)
 
 
-def _until(dates: Column, date_to: str, spelling: "_Spelling") -> ColumnElement[bool]:
-    last = parse_rfc3339(date_to)
-    if dates.kind is Kind.DATE:
-        return _column(dates) <= _bound(spelling.last(dates, _in_zone(last, spelling.zone).date()))
-    if has_fraction(date_to):
-        return _column(dates) <= _bound(spelling.last(dates, last))
-    if last > _LAST_INSTANT - ONE_SECOND:
-        return _column(dates) <= _bound(spelling.last(dates, _LAST_INSTANT))
-    return _column(dates) < _bound(spelling.first(dates, last + ONE_SECOND))
-
-
-def _comparison(condition: Condition, spelling: "_Spelling") -> ColumnElement[bool]:
-    of, value = condition.column, condition.value
-    compared = spelling.column(of)
-    match condition.operator:
-        case Operator.IS_NULL:
-            return compared.is_(None)
-        case Operator.EQ:
-            return _equals(of, value, spelling)
-        case Operator.NE:
-            return not_(_equals(of, value, spelling))
-        case Operator.ANY_OF:
-            return _any_of(of, value, spelling)
-        case Operator.LIKE:
-            return like(spelling.dialect, compared, value)
-        case Operator.GT:
-            return compared > _bound(spelling.last(of, value))
-        case Operator.GTE:
-            return compared >= _bound(spelling.first(of, value))
-        case Operator.LT:
-            return compared < _bound(spelling.first(of, value))
-        case Operator.LTE:
-            return compared <= _bound(spelling.last(of, value))
-
-
-def _equals(of: Column, value: Any, spelling: "_Spelling") -> ColumnElement[bool]:
-    first, last = spelling.first(of, value), spelling.last(of, value)
-    if first == last:
-        return spelling.column(of) == _bound(first)
-    return spelling.column(of).between(_bound(first), _bound(last))
-
-
-def _any_of(of: Column, values: Sequence[Any], spelling: "_Spelling") -> ColumnElement[bool]:
-    # IN: SQLite refuses an OR of a thousand comparisons.
-    spelled = [each for value in values if value is not None for each in spelling.all(of, value)]
-    matches = spelling.column(of).in_(spelled)
-    return or_(matches, spelling.column(of).is_(None)) if None in values else matches
-
-
-_DATE = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
-_TIME = f"{_DATE} [0-9][0-9]:[0-9][0-9]:[0-9][0-9]"
-# As GLOB patterns, each with and without a fraction of up to so many digits.
-_SPELLINGS = {
-    Kind.DATE: [_DATE],
-    Kind.TIMESTAMP: [
-        _TIME + fraction for fraction in ("", *("." + "[0-9]" * n for n in range(1, 7)))
-    ],
-}
-
-
-def _is_misspelled(of: Column) -> ColumnElement[bool]:
-    known = or_(*(_column(of).op("GLOB")(pattern) for pattern in _SPELLINGS[of.kind]))
-    return and_(_column(of).is_not(None), not_(known))
-
-
-def _column(of: Column) -> ColumnElement[Any]:
-    return column(of.name)
-
-
-def _bound(value: Any) -> ColumnElement[Any]:
-    return bindparam(None, value, unique=True)
-
-
-def _in_zone(instant: datetime, zone: ZoneInfo) -> datetime:
-    """``instant`` on the wall clock of ``zone``; kept inside the years 1 to 9999."""
-    try:
-        return instant.astimezone(zone).replace(tzinfo=None)
-    except OverflowError:
-        return instant.replace(tzinfo=None)
+def _later(instant: datetime, by: timedelta) -> datetime | None:
+    return None if instant > _LAST_INSTANT - by else instant + by
 
 
 @dataclass(frozen=True)
-class _Spelling:
-    """Values as the source writes them.
+class _Comparison:
+    """Conditions on a dataset's columns, as SQL."""
 
-    SQLite has no times, it compares texts by character: "2024-01-01 00:00:00" and
-    "2024-01-01 00:00:00.000000" are one time in two texts. `first` is the least text of a time
-    and `last` the greatest, so that each comparison holds for every spelling between them.
-    In the other databases, and for other kinds, the two are the same.
-    """
+    dataset: Dataset
 
-    dialect: str
-    zone: ZoneInfo
+    def of(self, condition: Condition) -> ColumnElement[bool]:
+        """What the condition says."""
+        of, value = condition.column, condition.value
+        dialect = self.dataset.dialect
+        match condition.operator:
+            case Operator.IS_NULL:
+                return dialect.compared(of).is_(None)
+            case Operator.EQ:
+                return self._is_one_of(of, [value])
+            case Operator.NE:
+                return and_(self._is_known(of), not_(self._is_one_of(of, [value])))
+            case Operator.ANY_OF:
+                return self._is_one_of(of, value)
+            case Operator.LIKE:
+                return dialect.like(of, value)
+        if of.kind in {Kind.TIMESTAMP, Kind.INSTANT}:
+            return self._moment(of, condition.operator, value)
+        return self._order(of, condition.operator, value)
 
-    def first(self, of: Column, value: Any) -> Any:
-        """The least spelling of ``value``: for ``>=`` and ``<``."""
-        spelled = self._spell(of, value)
-        if self._is_time_text(of):
-            return spelled.rstrip("0").rstrip(".") if "." in spelled else spelled
-        return spelled
+    def _order(self, of: Column, operator: Operator, value: Any) -> ColumnElement[bool]:
+        dialect = self.dataset.dialect
+        compared = dialect.compared(of)
+        match operator:
+            case Operator.GT:
+                return compared > bound(dialect.greatest(of, value))
+            case Operator.GTE:
+                return compared >= bound(dialect.least(of, value))
+            case Operator.LT:
+                return compared < bound(dialect.least(of, value))
+            case _:
+                return compared <= bound(dialect.greatest(of, value))
 
-    def last(self, of: Column, value: Any) -> Any:
-        """The greatest spelling of ``value``: for ``<=`` and ``>``."""
-        return self._spell(of, value)
+    def _moment(self, of: Column, operator: Operator, value: datetime) -> ColumnElement[bool]:
+        match operator:
+            case Operator.GT:
+                return self.at_or_after(of, _later(value, MICROSECOND))
+            case Operator.GTE:
+                return self.at_or_after(of, value)
+            case Operator.LT:
+                return self.before(of, value)
+            case _:
+                return self.before(of, _later(value, MICROSECOND))
 
-    def all(self, of: Column, value: Any) -> list[Any]:
-        """Every spelling of ``value``."""
-        first, last = self.first(of, value), self.last(of, value)
-        if first == last:
-            return [first]
-        return [last[:length] for length in range(len(first), len(last) + 1)]
+    def at_or_after(self, of: Column, instant: datetime | None) -> ColumnElement[bool]:
+        """Whether the moment is not before ``instant``; None: an instant after all others."""
+        if instant is None:
+            return false()
+        if of.kind is Kind.DATE:
+            first = first_wall_clock(instant, self.dataset.zone)
+            # A date stands for its midnight: what begins later in the day leaves it out.
+            begins = Operator.GTE if first.time() == time.min else Operator.GT
+            return self._order(of, begins, first.date())
+        return self._order(of, Operator.GTE, self._first(of, instant))
 
-    def column(self, of: Column) -> ColumnElement[Any]:
-        """The column, in a form that compares with its spelled values."""
-        return as_text(self.dialect, of.name) if of.kind is Kind.TEXT else _column(of)
+    def before(self, of: Column, instant: datetime | None) -> ColumnElement[bool]:
+        """Whether the moment is before ``instant``; None: an instant after all others."""
+        if instant is None:
+            return self._is_known(of)
+        if of.kind is Kind.DATE:
+            first = first_wall_clock(instant, self.dataset.zone)
+            ends = Operator.LT if first.time() == time.min else Operator.LTE
+            return self._order(of, ends, first.date())
+        return self._order(of, Operator.LT, self._first(of, instant))
 
-    def _is_time_text(self, of: Column) -> bool:
-        return self.dialect == "sqlite" and of.kind is Kind.TIMESTAMP
+    def _first(self, of: Column, instant: datetime) -> datetime:
+        zone = self.dataset.zone
+        return first_wall_clock(instant, zone) if of.kind is Kind.TIMESTAMP else instant
 
-    def _spell(self, of: Column, value: Any) -> Any:
-        if of.kind is Kind.TIMESTAMP:
-            value = _in_zone(value, self.zone)
-        return _sqlite_value(value) if self.dialect == "sqlite" else value
+    def _is_known(self, of: Column) -> ColumnElement[bool]:
+        return self.dataset.dialect.compared(of).is_not(None)
 
+    def _is_one_of(self, of: Column, values: Sequence[Any]) -> ColumnElement[bool]:
+        # IN: SQLite refuses an OR of a thousand comparisons.
+        dialect = self.dataset.dialect
+        known = [self._meant(of, value) for value in values if value is not None]
+        spelled = [
+            each for value in known if value is not None for each in dialect.every(of, value)
+        ]
+        matches = dialect.compared(of).in_(bound_list(spelled))
+        return or_(matches, dialect.compared(of).is_(None)) if None in values else matches
 
-def _sqlite_value(value: Any) -> Any:
-    match value:
-        case datetime():
-            return value.isoformat(sep=" ", timespec="microseconds")
-        case date():
-            return value.isoformat()
-        case bool():
-            return int(value)
-        case Decimal():
-            whole = value == value.to_integral_value() and abs(value) <= _GREATEST_SQLITE_INTEGER
-            return int(value) if whole else float(value)
-    return value
+    def _meant(self, of: Column, value: Any) -> Any:
+        """The value as the column may have it; None: it cannot."""
+        return wall_clock(value, self.dataset.zone) if of.kind is Kind.TIMESTAMP else value

@@ -24,7 +24,7 @@ PLAIN = {
     "result_retention": ("PT36H", timedelta(hours=36)),
     "log_level": ("debug", "debug"),
 }
-SECRETS = {"database_url": POSTGRES, "source_url": POSTGRES}
+SECRETS = {"database_url": POSTGRES, "source_url": POSTGRES, "mask_key": POSTGRES}
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +114,8 @@ def test_the_home_is_absolute_and_falls_back_to_dagsters(
         ("database_url", "mysql://user@host/workers"),
         ("database_url", "sqlite:////srv/runs.db"),
         ("source_url", "shop"),
-        ("source_url", "mysql://user@host/shop"),
+        ("source_url", "oracle://user@host/shop"),
+        ("mask_key", "fifteen letters"),
         ("source_url", "postgresql://user@host:port/shop"),
     ],
 )
@@ -140,6 +141,15 @@ def test_a_password_is_in_no_representation(monkeypatch: pytest.MonkeyPatch, nam
     shown = [repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump())]
     shown += [repr(settings.state_url), str(settings.source)]
     assert not [text for text in shown if SECRET in text]
+
+
+@pytest.mark.parametrize("scheme", ["mysql", "mariadb", "mysql+mysqldb"])
+def test_a_mysql_url_gets_the_driver_that_needs_no_compiler(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    settings = settings_with(monkeypatch, "source_url", f"{scheme}://user:{SECRET}@host:3306/shop")
+    driven = f"mysql+pymysql://user:{SECRET}@host:3306/shop"
+    assert settings.source.render_as_string(hide_password=False) == driven
 
 
 @pytest.mark.parametrize("name", sorted(SECRETS))

@@ -1,19 +1,27 @@
 """A source database to make tables in and to ask as the service does, of each kind."""
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from sqlalchemy import URL, Engine, create_engine, text
 
-from resources.source.catalog import Catalog, Dataset
+from resources.source.catalog import Catalog
 from resources.source.connection import connect_source, snapshot
+from resources.source.dataset import Dataset
 from resources.source.declarations import Declaration
 from resources.source.filters import parse_filters
 from resources.source.query import Selection
 
 TABLE = "facts"
+# There a timestamp is an instant, and a key has no text of any length.
+MYSQL_TYPES = {
+    "timestamp": "datetime(6)",
+    "time": "time(6)",
+    "text": "varchar(200) CHARACTER SET utf8mb4",
+}
 
 
 @dataclass(frozen=True)
@@ -22,6 +30,10 @@ class Source:
 
     engine: Engine
     writer: Engine
+    # Where a boolean is a number, those that are declared to be read as one.
+    booleans: set[str] = field(default_factory=set)
+    # The columns that the table was made with, while it has just these.
+    made: list[str] = field(default_factory=list)
 
     @property
     def dialect(self) -> str:
@@ -29,10 +41,23 @@ class Source:
 
     def make(self, columns: str, rows: Sequence[Sequence[Any]] = ()) -> None:
         """Make the table anew, with ``columns`` as in CREATE TABLE."""
-        with self.writer.begin() as connection:
-            connection.execute(text(f"DROP TABLE IF EXISTS {TABLE}"))
-            connection.execute(text(f"CREATE TABLE {TABLE} ({columns})"))
+        if self.made == [columns]:
+            self.run(f"DELETE FROM {TABLE}")  # which takes a tenth of the time
+        else:
+            self.run(f"DROP TABLE IF EXISTS {TABLE}")
+            self.run(f"CREATE TABLE {TABLE} ({self.spelled(columns)})")
+            self.made[:] = [columns]
         self.add(rows)
+
+    def spelled(self, columns: str) -> str:
+        """Column definitions as this database has them."""
+        if self.dialect != "mysql":
+            return columns
+        self.booleans.clear()
+        self.booleans.update(re.findall(r"(\w+) boolean", columns))
+        for usual, own in MYSQL_TYPES.items():
+            columns = re.sub(rf"\b{usual}\b(?!\()", own, columns)
+        return columns.replace('"', "`")
 
     def add(self, rows: Sequence[Sequence[Any]]) -> None:
         if rows:
@@ -45,12 +70,16 @@ class Source:
                 )
 
     def run(self, statement: str) -> None:
+        if not statement.startswith(("DELETE", "INSERT")):
+            self.made.clear()  # whatever it changes, the table may not be as it was made
         with self.writer.begin() as connection:
             connection.execute(text(statement))
 
     def dataset(self, **declared: Any) -> Dataset:
         """The table as the catalog sees it; its key is "id" where nothing else is declared."""
-        declaration = Declaration(**{"table": TABLE, "key": "id", **declared})
+        columns = {name: {"as": "boolean"} for name in self.booleans}
+        columns |= declared.pop("columns_", {})
+        declaration = Declaration(**{"table": TABLE, "key": "id", **declared, "columns": columns})
         return Catalog(self.engine, {TABLE: declaration}).dataset(TABLE)
 
     def selection(
@@ -79,8 +108,8 @@ class Source:
         selection = self.selection(*arguments, **named)
         key = selection.read_names.index(selection.dataset.key[0])
         with snapshot(self.engine) as connection:
-            rows = connection.execute(selection.rows_query(self.dialect)).all()
-            assert connection.scalar(selection.count_query(self.dialect)) == len(rows)
+            rows = connection.execute(selection.rows_query()).all()
+            assert connection.scalar(selection.count_query()) == len(rows)
         return [row[key] for row in rows]
 
 
@@ -104,8 +133,13 @@ def postgresql_source(postgres_source: URL) -> Iterator[Source]:
 
 
 @pytest.fixture(scope="module")
-def source(backend: str, request: pytest.FixtureRequest) -> Source:
+def mysql_tables(mysql_source: URL) -> Iterator[Source]:
+    yield from _opened(mysql_source)
+
+
+@pytest.fixture(scope="module", params=["sqlite_source", "postgresql_source", "mysql_tables"])
+def source(request: pytest.FixtureRequest) -> Source:
     """A source of each kind."""
-    made = request.getfixturevalue(f"{backend}_source")
+    made = request.getfixturevalue(request.param)
     assert isinstance(made, Source)
     return made

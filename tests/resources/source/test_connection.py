@@ -14,7 +14,8 @@ from sqlalchemy import URL, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from resources.errors import SourceUnavailable
-from resources.source.connection import cancel_query, connect_source, glob_from_like, snapshot
+from resources.source.connection import cancel_query, connect_source, snapshot
+from resources.source.dialects.sqlite import glob_from_like
 from tests.resources.source.conftest import TABLE, Source
 from tests.support.waiting import eventually
 
@@ -22,6 +23,7 @@ COUNT = text(f"SELECT count(*) FROM {TABLE}")
 ENDLESS = {
     "sqlite": "WITH RECURSIVE n AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n",
     "postgresql": "SELECT pg_sleep(60)",
+    "mysql": "SELECT sleep(60)",
 }
 
 
@@ -166,3 +168,24 @@ def test_a_glob_matches_what_its_like_pattern_does(
             text("SELECT :value GLOB :glob"), {"value": value, "glob": glob_from_like(pattern)}
         )
     assert bool(found) == bool(re.fullmatch(regex_from_like(pattern), value, re.DOTALL))
+
+
+def test_options_in_a_postgresql_url_are_kept(postgresql_source: Source) -> None:
+    url = postgresql_source.writer.url.update_query_dict({"options": "-csearch_path=elsewhere"})
+    engine = connect_source(url)
+    with snapshot(engine) as connection:
+        assert connection.scalar(text("SHOW search_path")) == "elsewhere"
+        assert connection.scalar(text("SHOW default_transaction_read_only")) == "on"
+    engine.dispose()
+
+
+def test_a_mysql_server_may_be_reached_by_a_socket_of_the_machine(mysql_tables: Source) -> None:
+    with mysql_tables.writer.connect() as connection:
+        path = Path(str(connection.scalar(text("SELECT @@socket"))))
+    if not path.is_socket():
+        pytest.skip(f"NO SOCKET at {path}: the MySQL server is on another machine")
+    url = mysql_tables.writer.url.set(host="localhost")
+    engine = connect_source(url.update_query_dict({"unix_socket": str(path)}))
+    with snapshot(engine) as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+    engine.dispose()

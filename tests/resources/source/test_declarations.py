@@ -7,7 +7,7 @@ import pytest
 
 from resources.errors import DeclarationError
 from resources.settings import PROJECT_ROOT
-from resources.source.declarations import Declaration, load_declarations
+from resources.source.declarations import Declaration, load_declarations, read_declarations
 
 
 def declared(folder: Path, toml: str) -> Path:
@@ -61,6 +61,18 @@ def test_the_declarations_that_come_with_the_project_can_be_loaded() -> None:
         ('table = "t"\nkey = "id"\ntime_zone = "Europe/Berlim"', "users.time_zone"),
         ('table = "t"\nkey = "id"\ntime_zone = "../../etc/passwd"', "users.time_zone"),
         ('table = "t"\nkey = "id"\ntime_zone = ""', "users.time_zone"),
+        ('table = "t\\u0000"\nkey = "id"', "users"),
+        ('table = "t"\nkey = ["id", "id"]', "users.key"),
+        ('table = "t"\nkey = "id"\nowners = ["me"]', "users.owners"),
+        ('table = "t"\nkey = "id"\ncolumns.a = { as = "money" }', "users.columns.a.as"),
+        ('table = "t"\nkey = "id"\ncolumns.a = { as = "decimal(39, 2)" }', "users.columns.a.as"),
+        ('table = "t"\nkey = "id"\ncolumns.a = { as = "decimal(3, 4)" }', "users.columns.a.as"),
+        ('table = "t"\nkey = "id"\ncolumns.a = { mask = "blur" }', "users.columns.a.mask"),
+        ('table = "t"\nkey = "id"\ncolumns.a = { stored = "julian" }', "users.columns.a.stored"),
+        (
+            'table = "t"\nkey = "id"\ncolumns.a = { as = "text", stored = "unix" }',
+            "users.columns.a",
+        ),
     ],
 )
 def test_a_mistake_is_named_by_file_dataset_and_field(
@@ -95,3 +107,20 @@ def test_what_is_not_toml_is_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(DeclarationError, match=r"^datasets\.toml is not TOML"):
         load_declarations(path)
+
+
+def test_what_is_unusable_does_not_hide_the_other_declarations(tmp_path: Path) -> None:
+    path = tmp_path / "datasets.toml"
+    path.write_text('bookings = 3\n[users]\ntable = "users"\nkey = "id"\n[payments]\nclour = 1\n')
+
+    declarations, findings = read_declarations(path)
+
+    assert declarations.keys() == {"users"}
+    assert findings["bookings"] == [
+        "datasets.toml: bookings: should be a table, as [bookings] makes it"
+    ]
+    assert [line.split(": ", 2)[1] for line in findings["payments"]] == [
+        "payments.table",
+        "payments.key",
+        "payments.clour",
+    ]

@@ -1,5 +1,6 @@
 """Which rows a selection selects: held against the contract, evaluated row by row in Python."""
 
+import itertools
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resources.source.catalog import Dataset
+from resources.source.dataset import Dataset
 from tests.resources.source.conftest import TABLE, Source
 
 ONE_SECOND = timedelta(seconds=1)
@@ -66,9 +67,7 @@ class Request:
 
     def _value(self, fact: Fact, field: str) -> Any:
         value = getattr(fact, field)
-        if isinstance(value, datetime):
-            return value.replace(tzinfo=ZoneInfo(self.zone))
-        return value
+        return instant_of(value, self.zone) if isinstance(value, datetime) else value
 
     def _in_window(self, fact: Fact) -> bool:
         at = self._value(fact, "created_at")
@@ -91,6 +90,20 @@ class Request:
         return value is not None and all(
             COMPARISONS[name](value, meant(field, each)) for name, each in stated.items()
         )
+
+
+# When clocks are set forward, and back, by how much, in the year of the rows.
+CHANGES = {
+    "Europe/Berlin": ("2024-03-31T01:00:00Z", "2024-10-27T01:00:00Z"),
+    "America/New_York": ("2024-03-10T07:00:00Z", "2024-11-03T06:00:00Z"),
+}
+
+
+def instant_of(moment: datetime, zone: str) -> datetime:
+    """What a time without a zone means: the first of two; where it is skipped, the change."""
+    instant = moment.replace(tzinfo=ZoneInfo(zone), fold=0).astimezone(UTC)
+    is_skipped = instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0) != moment
+    return datetime.fromisoformat(CHANGES[zone][0]) if is_skipped else instant
 
 
 def meant(field: str, value: Any) -> Any:
@@ -126,7 +139,8 @@ OFFSETS = {"Z": 0.0, "+01:00": 1.0, "-05:00": -5.0, "+05:30": 5.5}
 IDS = st.integers(-4, 20) | st.sampled_from([-GREATEST - 1, GREATEST])
 TEXTS = st.text(st.sampled_from("aAbé%_\\*?['\n😀"), max_size=3)
 CENTS = st.integers(-250, 250).map(lambda cents: Decimal(cents) / 100)
-# No day on which a clock is changed: there a time without a zone may be two instants.
+# Two ordinary days, and those on which a clock is changed: there a time without a zone may mean two
+# instants, or none.
 MOMENTS = st.builds(
     datetime,
     year=st.just(2024),
@@ -136,6 +150,10 @@ MOMENTS = st.builds(
     minute=st.just(0),
     second=st.sampled_from([0, 1]),
     microsecond=st.sampled_from([0, 1, 100_000, 999_999]),
+) | st.builds(
+    lambda day, time: datetime.fromisoformat(f"2024-{day} {time}"),
+    st.sampled_from(["03-31", "10-27", "03-10", "11-03"]),
+    st.sampled_from(["00:59:59.999999", "01:00:00", "02:00:00", "02:30:00", "03:00:00"]),
 )
 FACTS = st.builds(
     Fact,
@@ -280,18 +298,23 @@ def keys_where(wanted: Callable[[datetime], bool]) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize("digits", [0, 6])
-@pytest.mark.parametrize("moment", TIMES, ids=str)
+def compares(name: str, moment: datetime) -> Callable[[datetime], bool]:
+    """Whether a stored time compares so with ``moment``."""
+    return lambda stored: bool(COMPARISONS[name](stored, moment))
+
+
 @pytest.mark.parametrize("name", ["eq", "ne", "gt", "gte", "lt", "lte"])
-def test_a_time_compares_the_same_however_it_is_spelled(
-    times: Source, name: str, moment: datetime, digits: int
-) -> None:
-    value = utc(moment, digits)
-    expected = keys_where(lambda stored: COMPARISONS[name](stored, moment))
-    assert times.keys({"created_at": value if name == "eq" else {name: value}}) == expected
-    if name == "eq":
-        assert times.keys({"created_at": [value]}) == expected
-        assert times.keys({"created_at": [None, value]}) == [*expected, 99]
+def test_a_time_compares_the_same_however_it_is_spelled(times: Source, name: str) -> None:
+    dataset = times.dataset()
+    for moment, digits in itertools.product(TIMES, [0, 6]):
+        value = utc(moment, digits)
+        expected = keys_where(compares(name, moment))
+        wanted = value if name == "eq" else {name: value}
+        assert times.keys({"created_at": wanted}, dataset=dataset) == expected
+        if name == "eq":
+            assert times.keys({"created_at": [value]}, dataset=dataset) == expected
+            with_null = times.keys({"created_at": [None, value]}, dataset=dataset)
+            assert with_null == [*expected, 99]
 
 
 def test_a_bound_without_a_fraction_includes_its_whole_second(times: Source) -> None:
@@ -525,7 +548,7 @@ def test_rows_come_in_the_order_of_a_key_of_two_columns(source: Source) -> None:
     )
     selection = source.selection(columns=["total"], key=["country", "id"])
     with source.engine.connect() as connection:
-        rows = connection.execute(selection.rows_query(source.dialect)).all()
+        rows = connection.execute(selection.rows_query()).all()
     assert [row.total for row in rows] == [3, 1, 2, 4]
 
 
@@ -541,3 +564,70 @@ def test_names_that_are_words_of_sql_are_quoted(source: Source) -> None:
     assert source.keys(filters, key="order", date_column="a b") == [2]
     bound = "2024-05-17T00:00:00Z"
     assert source.keys(None, bound, bound, key="order", date_column="a b") == [2]
+
+
+def test_texts_that_a_collation_takes_for_the_same_are_told_apart_in_sqlite(
+    sqlite_source: Source,
+) -> None:
+    rows = [(1, "abc", "abc"), (2, "ABC", "abc "), (3, "abd", "abd")]
+    sqlite_source.make("id int, n text COLLATE NOCASE, r text COLLATE RTRIM", rows)
+    for field in ("n", "r"):
+        assert sqlite_source.keys({field: "abc"}) == [1]
+        assert sqlite_source.keys({field: ["abc", "abd"]}) == [1, 3]
+        assert sqlite_source.keys({field: {"ne": "abc"}}) == [2, 3]
+        assert sqlite_source.keys({field: {"like": "abc"}}) == [1]
+
+
+def test_texts_that_a_collation_takes_for_the_same_are_told_apart_in_postgresql(
+    postgresql_source: Source,
+) -> None:
+    postgresql_source.run(
+        "CREATE COLLATION caseless "
+        "(provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+    )
+    try:
+        rows = [(1, "abc"), (2, "ABC"), (3, "abd")]
+        postgresql_source.make("id int PRIMARY KEY, n text COLLATE caseless", rows)
+        assert postgresql_source.keys({"n": "abc"}) == [1]
+        assert postgresql_source.keys({"n": ["abc", "abd"]}) == [1, 3]
+        assert postgresql_source.keys({"n": {"like": "ab_"}}) == [1, 3]
+        assert postgresql_source.keys({"n": {"ne": "abc"}}) == [2, 3]
+    finally:
+        postgresql_source.run(f"DROP TABLE {TABLE}")
+        postgresql_source.run("DROP COLLATION caseless")
+
+
+MANY_DIGITS = [
+    "-12345678901234567890.12",
+    "0",
+    "0.01",
+    "12345678901234567890.12",
+    "12345678901234567890.13",
+    "999999999999999999999999999999999999.99",
+]
+
+
+@pytest.mark.parametrize("name", ["eq", "ne", "gt", "gte", "lt", "lte"])
+@pytest.mark.parametrize("value", [*MANY_DIGITS, "12345678901234567890.125", "1e70", "-1e70"])
+def test_decimals_that_are_kept_as_texts_compare_with_all_their_digits(
+    sqlite_source: Source, name: str, value: str
+) -> None:
+    sqlite_source.make("id int PRIMARY KEY, a text", list(enumerate(MANY_DIGITS)))
+    wanted = {"a": value if name == "eq" else {name: value}}
+    expected = [
+        index
+        for index, stored in enumerate(MANY_DIGITS)
+        if COMPARISONS[name](Decimal(stored), Decimal(value))
+    ]
+    declared = {"a": {"as": "decimal(38, 2)"}}
+    assert sqlite_source.keys(wanted, columns_=declared) == expected
+
+
+@pytest.mark.parametrize("stored", [0.1 + 0.2, 1e16, 5, "0.1"])
+def test_a_number_that_is_read_as_text_is_found_by_what_is_exported(
+    sqlite_source: Source, stored: Any
+) -> None:
+    sqlite_source.make("id int PRIMARY KEY, a", [(1, stored), (2, "x")])
+    declared = {"a": {"as": "text"}}
+    assert sqlite_source.keys({"a": str(stored)}, columns_=declared) == [1]
+    assert sqlite_source.keys({"a": {"like": str(stored)[:2] + "%"}}, columns_=declared) == [1]

@@ -1,5 +1,6 @@
 """Rows as Arrow batches: one schema, exact values, and no value of another type."""
 
+import traceback
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -9,13 +10,17 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
 from resources.errors import TaskFailed
 from resources.source.connection import snapshot
+from resources.source.dialects.mysql import MySQL
+from resources.source.masking import Masking
 from resources.source.query import Selection
 from resources.source.reader import arrow_schema, read_batches
 from tests.resources.source.conftest import TABLE, Source
 
+MASKING = Masking(b"a key of the tests")
 COLUMNS = (
     "id bigint PRIMARY KEY, ratio double precision, total numeric(10, 2), note text, ok boolean, "
     "created_at timestamp, day date"
@@ -35,7 +40,7 @@ SCHEMA = pa.schema(
 
 def read(source: Source, selection: Selection, batch_rows: int = 1_000) -> list[pa.RecordBatch]:
     with snapshot(source.engine) as connection:
-        return list(read_batches(connection, selection, batch_rows))
+        return list(read_batches(connection, selection, batch_rows, MASKING))
 
 
 def values(source: Source, *columns: str) -> list[Any]:
@@ -246,11 +251,67 @@ def test_a_value_of_another_type_ends_the_task_naming_its_column_and_key(
     assert str(value) not in failure.detail.replace("id = 2", "")
 
 
+@pytest.mark.parametrize(
+    ("declared", "as_", "value"),
+    [
+        ("text", {"as": "integer", "mask": "hash"}, "123-45-6789"),
+        ("date", {"mask": "redact"}, "1984-02-30"),
+        ("text", {"as": "decimal(10, 2)"}, "a secret"),
+    ],
+)
+def test_the_value_itself_is_told_nowhere(
+    sqlite_source: Source, declared: str, as_: dict[str, str], value: str
+) -> None:
+    """Dagster writes an error with all its causes into its log, which everybody reads."""
+    sqlite_source.make(f"id int PRIMARY KEY, a {declared}", [(1, value)])
+    with pytest.raises(TaskFailed) as raised:
+        read(sqlite_source, sqlite_source.selection(columns_={"a": as_}))
+    assert value not in "".join(traceback.format_exception(raised.value))
+    assert raised.value.__cause__ is raised.value.__context__ is None
+
+
+NO_NUMBERS = [
+    ("integer", "1_000"),
+    ("integer", " 12 "),
+    ("integer", "\u0663"),
+    ("integer", "1.0"),
+    ("float", "1_0.5"),
+    ("float", "nan"),
+    ("float", "Infinity"),
+    ("float", ""),
+    ("decimal(10, 2)", "1_000"),
+]
+
+
+@pytest.mark.parametrize(("as_", "value"), NO_NUMBERS)
+def test_a_text_that_only_python_takes_for_a_number_is_none(
+    sqlite_source: Source, as_: str, value: str
+) -> None:
+    sqlite_source.make("id int PRIMARY KEY, a text", [(1, value)])
+    with pytest.raises(TaskFailed, match=r'Column "a".*id = 1'):
+        read(sqlite_source, sqlite_source.selection(columns_={"a": {"as": as_}}))
+
+
+def test_a_text_that_is_a_number_is_one(sqlite_source: Source) -> None:
+    sqlite_source.make(
+        "id int PRIMARY KEY, a text, b text", [(1, "-12", "1.5e3"), (2, "+7", "-.5")]
+    )
+    columns = {"a": {"as": "integer"}, "b": {"as": "float"}}
+    (batch,) = read(sqlite_source, sqlite_source.selection(columns_=columns))
+    assert (batch["a"].to_pylist(), batch["b"].to_pylist()) == ([-12, 7], [1500.0, -0.5])
+
+
+def test_a_column_may_have_the_name_of_any_word(source: Source) -> None:
+    single = "float" if source.dialect == "mysql" else "real"
+    source.make(f'id int PRIMARY KEY, "portion" {single}', [(1, 0.5)])
+    assert values(source, "portion") == [0.5]
+
+
 def test_rows_before_one_that_cannot_be_read_arrive(sqlite_source: Source) -> None:
     sqlite_source.make("id bigint PRIMARY KEY, total int", [(1, 1), (2, 2), (3, "x")])
     arrived = []
     with snapshot(sqlite_source.engine) as connection:
-        batches = read_batches(connection, sqlite_source.selection(), 2)
+        batches = read_batches(connection, sqlite_source.selection(), 2, MASKING)
         arrived.append(next(batches).num_rows)
         with pytest.raises(TaskFailed, match="id = 3"):
             next(batches)
@@ -292,5 +353,72 @@ def test_a_time_that_no_calendar_has_ends_the_task_and_is_named(
 def test_the_source_may_be_closed_before_all_is_read(table: Source) -> None:
     table.add([(key, *EMPTY) for key in range(100)])
     with snapshot(table.engine) as connection:
-        assert next(read_batches(connection, table.selection(), 10)).num_rows == 10
+        assert next(read_batches(connection, table.selection(), 10, MASKING)).num_rows == 10
     table.run(f"DELETE FROM {TABLE}")
+
+
+AS_TEXT = [
+    ("numeric(10, 2)", "NaN"),
+    ("numeric", "123456789012345678901234567890.123456789012345678901234567890"),
+    ("timestamp", "infinity"),
+    ("timestamptz", "-infinity"),
+    ("date", "infinity"),
+    ("timestamp", "12024-01-01 00:00:00"),
+    ("interval", "P1Y2M3DT4H5M6.789S"),
+    ("int4range", "[1,5)"),
+    ("point", "(1.5,-2)"),
+    ("jsonb", '{"a": [1, null]}'),
+    ("text[]", '{a,"b c",NULL}'),
+    ("xml", "<a>1</a>"),
+]
+
+
+@pytest.mark.parametrize(("declared", "value"), AS_TEXT)
+def test_what_a_file_cannot_hold_is_exported_when_it_is_read_as_text(
+    postgresql_source: Source, declared: str, value: str
+) -> None:
+    postgresql_source.make(f"id int PRIMARY KEY, a {declared}")
+    postgresql_source.run(f"INSERT INTO {TABLE} VALUES (1, '{value}'), (2, NULL)")
+    selection = postgresql_source.selection(columns=["a"], columns_={"a": {"as": "text"}})
+    (batch,) = read(postgresql_source, selection)
+    assert batch["a"].to_pylist() == [value, None]
+
+
+def test_a_zero_date_ends_the_task_unless_it_is_read_as_text(mysql_tables: Source) -> None:
+    mysql_tables.make("id int PRIMARY KEY, a date")
+    mysql_tables.run(f"INSERT IGNORE INTO {TABLE} VALUES (2, '0000-00-00')")
+    with pytest.raises(TaskFailed, match=r'Column "a".*id = 2'):
+        read(mysql_tables, mysql_tables.selection())
+    as_text = mysql_tables.selection(columns_={"a": {"as": "text"}})
+    assert read(mysql_tables, as_text)[0]["a"].to_pylist() == ["0000-00-00"]
+
+
+def test_text_that_is_no_utf_8_ends_the_task_and_is_named(sqlite_source: Source) -> None:
+    sqlite_source.make("id int PRIMARY KEY, note text")
+    sqlite_source.run(f"INSERT INTO {TABLE} VALUES (2, CAST(X'ff41' AS TEXT))")
+    with pytest.raises(TaskFailed, match=r'value_not_representable.*Column "note".*id = 2'):
+        read(sqlite_source, sqlite_source.selection())
+
+
+def test_what_is_left_of_a_stream_is_not_sent(
+    mysql_tables: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver would read all rows to the last before it closes a result."""
+    mysql_tables.make("id bigint PRIMARY KEY")
+    mysql_tables.run(f"INSERT INTO {TABLE} SELECT seq FROM seq_1_to_200000")
+    cancelled: list[Any] = []
+    cancel = MySQL.cancel
+
+    def cancel_and_note(self: MySQL, connection: Connection) -> None:
+        cancelled.append(connection)
+        cancel(self, connection)
+
+    monkeypatch.setattr(MySQL, "cancel", cancel_and_note)
+    selection = mysql_tables.selection()
+    with snapshot(mysql_tables.engine) as connection:
+        batches = read_batches(connection, selection, 10, MASKING)
+        assert next(batches).num_rows == 10
+        batches.close()  # type: ignore[attr-defined]
+        assert len(cancelled) == 1
+        assert len(list(read_batches(connection, selection, 100_000, MASKING))) == 2
+    assert len(cancelled) == 1
