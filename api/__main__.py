@@ -1,12 +1,15 @@
 """Serves the API: ``python -m api``."""
 
 import logging
+import threading
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
 
 from api.app import Backends, create_app
 from api.server import HttpProtocol
+from resources.errors import SourceUnavailable
 from resources.logs import configure_logging
 from resources.results import ResultStore
 from resources.settings import Settings, load_settings
@@ -33,10 +36,21 @@ def main() -> None:
         catalog=Catalog(source, load_declarations(settings.datasets)),
         results=ResultStore(settings.results_folder),
     )
+    # A daemon: a source that hangs must not keep the process from ending.
+    threading.Thread(target=_look_ahead, args=(backends.catalog,), daemon=True).start()
     logging.getLogger("api").info(
         "The API listens on http://%s:%s", settings.api_host, settings.api_port
     )
     uvicorn.run(create_app(settings, backends), **server_options(settings))
+
+
+def _look_ahead(catalog: Catalog) -> None:
+    """Look the datasets up before somebody waits for them: trying a key may take seconds.
+
+    What does not fit, or does not answer, is told to whoever asks for it.
+    """
+    with suppress(SourceUnavailable):
+        catalog.findings()
 
 
 def server_options(settings: Settings) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from resources.errors import AttemptSuperseded, SourceUnavailable, TaskFailed
 from resources.requests import TaskRequest
 from resources.results import AttemptFolder
 from resources.source.connection import cancel_query, snapshot
+from resources.source.masking import Masking
 from resources.source.query import Selection
 from resources.source.reader import arrow_schema, check_spelling, read_batches
 from resources.store.attempts import AttemptStore
@@ -47,6 +48,7 @@ class Export:
     request: TaskRequest
     selection: Selection
     source: Engine
+    masking: Masking
     folder: AttemptFolder
     attempt: AttemptStore
     control: RunControl
@@ -101,12 +103,20 @@ class Export:
             "rows": total,
             "bytes": sum(file.bytes for file in files),
             "files": [asdict(file) for file in files],
-            "schema": [{"name": field.name, "type": str(field.type)} for field in schema],
+            "schema": self._described(schema),
             "filters": self.request.filters,
             "date_from": self.request.date_from,
             "date_to": self.request.date_to,
             "snapshots": [{"taken_at": to_rfc3339(taken_at), "rows": total}],
         }
+
+    def _described(self, schema: pa.Schema) -> list[dict[str, str]]:
+        """The columns as the manifest tells them: what is masked is said."""
+        return [
+            {"name": field.name, "type": str(field.type)}
+            | ({"mask": column.mask.value} if column.mask else {})
+            for field, column in zip(schema, self.selection.columns, strict=True)
+        ]
 
     @contextmanager
     def _source(self) -> Iterator[Connection]:
@@ -123,11 +133,11 @@ class Export:
 
     def _count(self, connection: Connection) -> int:
         check_spelling(connection, self.selection)
-        query = self.selection.count_query(connection.dialect.name)
-        return int(connection.scalar(query))
+        return int(connection.scalar(self.selection.count_query()))
 
     def _frames(self, connection: Connection) -> Iterator[pd.DataFrame]:
-        for batch in read_batches(connection, self.selection, frame_rows(self.request.batch_size)):
+        rows = frame_rows(self.request.batch_size)
+        for batch in read_batches(connection, self.selection, rows, self.masking):
             self.control.raise_if_stopped()
             yield to_frame(batch)
 

@@ -1,4 +1,4 @@
-"""Dagster jobs of task types: an asset, its source table above it, and a job around it."""
+"""What a task type's job does: takes its run config, does the task, and tells how it ended."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,19 +8,12 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from dagster import (
     AssetExecutionContext,
-    AssetKey,
-    AssetsDefinition,
-    AssetSpec,
     Config,
-    Definitions,
     Failure,
     MaterializeResult,
     MetadataValue,
     TableColumn,
     TableSchema,
-    asset,
-    define_asset_job,
-    in_process_executor,
 )
 from pydantic import BaseModel, Field, create_model
 from pydantic.fields import FieldInfo
@@ -28,7 +21,7 @@ from pydantic.fields import FieldInfo
 from pipelines.exports import Export, Exported
 from pipelines.run_control import RunControl, patiently
 from resources.engine.interrupt import end_as_cancelled, end_as_interrupted, interrupts_noted
-from resources.engine.names import asset_path
+from resources.engine.names import task_type_of
 from resources.engine.storage import state_engine
 from resources.errors import (
     AttemptInterrupted,
@@ -45,56 +38,10 @@ from resources.settings import load_settings
 from resources.source.catalog import Catalog
 from resources.source.connection import connect_source
 from resources.source.declarations import load_declarations
+from resources.source.masking import load_masking
 from resources.store.attempts import AttemptStore
 from resources.store.models import Task
 from resources.task_types.base import TaskType
-
-SOURCE_PREFIX = "source"
-
-
-def export_definitions(task_type: TaskType) -> Definitions:
-    """All that Dagster needs to know of an export: its asset, its source, its job."""
-    name = task_type.name
-    return Definitions(
-        assets=[_source_table(task_type), _export_asset(task_type)],
-        jobs=[
-            define_asset_job(
-                name,
-                selection=[AssetKey(asset_path(name))],
-                description=task_type.summary,
-                executor_def=in_process_executor,
-            )
-        ],
-    )
-
-
-def _source_table(task_type: TaskType) -> AssetSpec:
-    return AssetSpec(
-        _source_key(task_type),
-        description=f"The table behind the dataset {task_type.dataset}, as datasets.toml says",
-        group_name="source",
-        kinds={"table"},
-    )
-
-
-def _source_key(task_type: TaskType) -> AssetKey:
-    return AssetKey([SOURCE_PREFIX, task_type.dataset])
-
-
-def _export_asset(task_type: TaskType) -> AssetsDefinition:
-    parameters = config_model(task_type)
-
-    @asset(
-        key=AssetKey(asset_path(task_type.name)),
-        deps=[_source_key(task_type)],
-        description=task_type.summary,
-        group_name="exports",
-        kinds={"pandas", "parquet"},
-    )
-    def export(context: AssetExecutionContext, config: parameters) -> MaterializeResult[Any]:  # type: ignore[valid-type]
-        return _run_export(task_type, context, config)
-
-    return export
 
 
 def config_model(task_type: TaskType) -> type[Config]:
@@ -131,11 +78,17 @@ def _plain(annotation: Any) -> Any:
     return annotation
 
 
-def _run_export(
+def run_export(
     task_type: TaskType, context: AssetExecutionContext, config: Config
 ) -> MaterializeResult[Any]:
     """Do the task of this run. A task whose result stands already is left as it is."""
     die_with_parent()
+    if task_type_of(context.run) != task_type.name:
+        raise Failure(
+            description="One run makes one result: materialize the exports one by one, or launch "
+            "the job of each.",
+            allow_retries=False,
+        )
     settings = load_settings()
     attempt = AttemptStore(state_engine(), context.run_id)
     with _failures_told(context, attempt), interrupts_noted() as interrupted:
@@ -143,7 +96,7 @@ def _run_export(
         if task.result is not None:
             return MaterializeResult(metadata={"task": task.id, "rows": task.result["rows"]})
         source = connect_source(settings.source)
-        catalog = Catalog(source, load_declarations(settings.datasets))
+        catalog = Catalog(source, load_declarations(settings.datasets), check_keys=False)
         body = {"task_type": task_type.name, **config.model_dump(exclude_none=True)}
         with RunControl(attempt, interrupted) as control:
             request = parse_request(body, catalog)
@@ -151,6 +104,7 @@ def _run_export(
                 request=request,
                 selection=select_rows(request, catalog),
                 source=source,
+                masking=load_masking(settings),
                 folder=ResultStore(settings.results_folder).attempt(task.id, context.run_id),
                 attempt=attempt,
                 control=control,
@@ -193,7 +147,10 @@ def _as_task_failure(error: Exception) -> TaskFailed:
 
 def _metadata(task: Task, exported: Exported) -> dict[str, Any]:
     manifest = exported.manifest
-    columns = [TableColumn(each["name"], each["type"]) for each in manifest["schema"]]
+    columns = [
+        TableColumn(each["name"], each["type"], description=_about_mask(each.get("mask")))
+        for each in manifest["schema"]
+    ]
     return {
         "task": task.id,
         "rows": manifest["rows"],
@@ -203,3 +160,7 @@ def _metadata(task: Task, exported: Exported) -> dict[str, Any]:
         "dagster/column_schema": MetadataValue.table_schema(TableSchema(columns)),
         "dagster/row_count": manifest["rows"],
     }
+
+
+def _about_mask(mask: str | None) -> str | None:
+    return None if mask is None else f"Masked: {mask}"

@@ -7,9 +7,9 @@ from typing import Protocol
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 
+from pipelines.csv_files import CsvEncoder
 from resources.errors import TaskFailed
 from resources.results import AttemptFolder, HashingFile, ResultFile
 from resources.task_types.export_options import Compression, ExportOptions, FileFormat
@@ -142,24 +142,6 @@ def _encoder(file: HashingFile, schema: pa.Schema, options: ExportOptions) -> _E
             encoder = pyarrow.parquet.ParquetWriter(
                 sink, schema, compression=options.file_compression.value
             )
-        case FileFormat.CSV if _is_csv_gz(options):
-            encoder = _GzippedCsv(sink, schema)
         case FileFormat.CSV:
-            # Texts are quoted and nulls are not, so an empty text and null can be told apart.
-            encoder = pyarrow.csv.CSVWriter(sink, schema)
+            encoder = CsvEncoder(sink, schema, gzipped=_is_csv_gz(options))
     return encoder
-
-
-class _GzippedCsv:
-    """pyarrow's CSV writer before a compressing stream, which wants closing too."""
-
-    def __init__(self, sink: pa.PythonFile, schema: pa.Schema) -> None:
-        self._stream = pa.CompressedOutputStream(sink, "gzip")
-        self._csv = pyarrow.csv.CSVWriter(self._stream, schema)
-
-    def write_batch(self, batch: pa.RecordBatch) -> None:
-        self._csv.write_batch(batch)
-
-    def close(self) -> None:
-        self._csv.close()
-        self._stream.close()

@@ -22,7 +22,8 @@ RETRY_SECONDS = 0.5
 
 T = TypeVar("T")
 
-_logger = logging.getLogger(__name__)
+# None that Dagster manages: it would write into the very database whose absence is told.
+_logger = logging.getLogger("workers.run_control")
 
 
 class RunControl:
@@ -108,7 +109,10 @@ class RunControl:
                 interrupt = self._interrupt
             if interrupt is not None:
                 # Again and again: the query may not have begun when it was first cancelled.
-                interrupt()
+                try:
+                    interrupt()
+                except Exception:
+                    _logger.warning("The query cannot be cancelled yet.", exc_info=True)
 
 
 def patiently(call: Callable[[], T]) -> T:

@@ -32,14 +32,17 @@ def run_config(task_type: str, parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def task_type_of(run: DagsterRun) -> str | None:
-    """The task type that ``run`` is an attempt at; None: it is no task."""
+    """The task type that ``run`` is an attempt at; None: it is no task.
+
+    "Materialize all" in Dagster's asset graph asks one run for several: a task has one result, so
+    that run is none.
+    """
     if run.job_name in REGISTRY:
         return run.job_name
     if run.job_name == _IMPLICIT_ASSET_JOB and run.asset_selection:
         wanted = {tuple(key.path) for key in run.asset_selection}
-        for name in REGISTRY:
-            if tuple(asset_path(name)) in wanted:
-                return name
+        names = [name for name in REGISTRY if tuple(asset_path(name)) in wanted]
+        return names[0] if len(names) == 1 else None
     return None
 
 

@@ -5,9 +5,10 @@ One module for each; `pipelines` has a module of the same name with its Dagster 
 
 from collections.abc import Mapping
 
-from resources.task_types import bookings_export
+from resources.task_types import bookings_export, payments_export, services_export, users_export
 from resources.task_types.base import TaskType
 
 REGISTRY: Mapping[str, TaskType] = {
-    task_type.name: task_type for task_type in (bookings_export.TASK_TYPE,)
+    module.TASK_TYPE.name: module.TASK_TYPE
+    for module in (bookings_export, payments_export, users_export, services_export)
 }

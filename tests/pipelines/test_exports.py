@@ -18,6 +18,7 @@ from resources.results import ResultStore
 from resources.source.catalog import Catalog
 from resources.source.connection import connect_source
 from resources.source.declarations import Declaration
+from resources.source.masking import Masking
 from resources.store.attempts import AttemptStore
 from resources.store.models import Principal, Role, Status, Task
 from resources.store.tables import tasks
@@ -84,6 +85,7 @@ def export(
         request=request_,
         selection=select_rows(request_, catalog),
         source=source,
+        masking=Masking(b"a key of the tests"),
         folder=results.attempt(task.id, task.run_id),
         attempt=attempt,
         control=RunControl(attempt),
@@ -249,6 +251,7 @@ def test_a_time_that_cannot_be_compared_is_named_and_nothing_is_left_out_silentl
             request=asked,
             selection=select_rows(asked, Catalog(source, {"bookings": declared})),
             source=source,
+            masking=Masking(b"a key of the tests"),
             folder=results.attempt(task.id, task.run_id),
             attempt=attempt,
             control=RunControl(attempt),

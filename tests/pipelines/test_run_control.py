@@ -74,6 +74,22 @@ def test_a_cancelled_run_is_told_and_its_query_interrupted_until_it_ends(
             control.raise_if_stopped()
 
 
+def test_a_query_that_cannot_be_cancelled_yet_is_cancelled_later(
+    sqlite_engine: Engine, attempt: AttemptStore, task: Task
+) -> None:
+    again = threading.Event()
+    failures = iter([RuntimeError("no connection to cancel by")])
+
+    def interrupt() -> None:
+        for failure in failures:
+            raise failure
+        again.set()
+
+    with RunControl(attempt) as control, control.interruptible(interrupt):
+        TaskStore(sqlite_engine).cancel(task.id, ALICE)
+        assert again.wait(5)
+
+
 def test_a_run_whose_task_another_run_has_taken_is_told(
     sqlite_engine: Engine, attempt: AttemptStore
 ) -> None:

@@ -1,6 +1,7 @@
 """The service under test: all its processes, on SQLite and on PostgreSQL."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,15 +50,22 @@ def _text(url: URL) -> str:
 @pytest.fixture(scope="session")
 def service(setup: Setup, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One running service for all tests that leave it as they found it."""
-    running = Service(tmp_path_factory.mktemp("service") / "home", setup.environment)
+    with running(tmp_path_factory.mktemp("service") / "home", setup.environment) as service:
+        yield service
+
+
+@contextmanager
+def running(home: Path, environment: Mapping[str, str]) -> Iterator[Service]:
+    """A service that runs while inside, and leaves no process."""
+    service = Service(home, environment)
     try:
-        running.start()
-        yield running
-        processes = running.processes()
-        assert running.stop() == 0
+        service.start()
+        yield service
+        processes = service.processes()
+        assert service.stop() == 0
         assert_gone(processes)
     finally:
-        running.kill()
+        service.kill()
 
 
 def assert_gone(processes: list[psutil.Process]) -> None:

@@ -7,7 +7,8 @@ import pytest
 from resources.store.models import Role
 from tests.service.conftest import ClientMaker
 from tests.support.service import Client, Service
-from tests.support.ui import DELETE, TERMINATE, Ui
+from tests.support.ui import DELETE, RUN, TERMINATE, Ui
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.service
 
@@ -135,3 +136,33 @@ def test_lineage_leads_from_the_source_table_to_the_export(alice: Client, servic
     export = nodes["exports/bookings"]
     assert "bookings_export" in export["jobNames"]
     assert ["source", "bookings"] in [key["path"] for key in export["dependencyKeys"]]
+
+
+def test_an_export_that_is_materialized_in_the_asset_graph_is_a_task(admin: Client, ui: Ui) -> None:
+    run_id = ui.materialize("services")
+
+    (task,) = eventually(lambda: tasks_of(admin, run_id), within=30)
+
+    assert (task["task_type"], task["owner"]) == ("services_export", "dagster")
+    assert admin.until(task["id"], "completed")["result"]["rows"] > 0
+
+
+def test_several_exports_in_one_run_are_refused_with_what_to_do(admin: Client, ui: Ui) -> None:
+    run_id = ui.materialize("services", "users")
+
+    def failures() -> list[str]:
+        run = ui.ask(RUN, id=run_id)
+        failed = [each.get("failureMetadata") for each in run["eventConnection"]["events"]]
+        told = [each["description"] for each in failed if each]
+        return told if run["status"] == "FAILURE" else []
+
+    told = eventually(failures, within=60)
+
+    assert len(told) == 2
+    assert all("one by one" in each for each in told)
+    assert tasks_of(admin, run_id) == []
+
+
+def tasks_of(admin: Client, run_id: str) -> list[dict[str, Any]]:
+    listed = admin.http.get("/", params={"owner": "dagster", "page_size": 100}).json()["results"]
+    return [task for task in listed if task["run_id"] == run_id]

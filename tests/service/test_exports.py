@@ -69,6 +69,77 @@ def test_the_rows_of_a_parquet_file_equal_the_sources(alice: Client, setup: Setu
     ]
 
 
+# What the datasets of the service under test leave as it is.
+TOLD = {
+    "payments_export": ["id", "booking_id", "amount", "currency", "method", "status", "paid_at"],
+    "users_export": ["id", "full_name", "country", "locale", "marketing_consent", "created_at"],
+    "services_export": ["id", "name", "category", "duration_minutes", "price", "currency"],
+}
+
+
+@pytest.mark.parametrize("task_type", TOLD)
+def test_every_dataset_has_an_export_of_its_own(
+    alice: Client, setup: Setup, task_type: str
+) -> None:
+    names = TOLD[task_type]
+    window = {"date_from": "2024-02-01T00:00:00Z", "date_to": "2024-11-30T23:59:59Z"}
+    task = alice.submit(task_type=task_type, options={"columns": names}, **window)
+
+    done = alice.until(task["id"], "completed")
+
+    table = pyarrow.parquet.read_table(io.BytesIO(alice.files(done)[0]))
+    assert table.column_names == names
+    expected = source_rows(
+        setup,
+        f"SELECT {', '.join(names)} FROM {task_type.removesuffix('_export')} "
+        "WHERE created_at >= '2024-02-01 00:00:00' AND created_at < '2024-12-01 00:00:00' "
+        "ORDER BY id",
+    )
+    exported = [as_compared(tuple(row.values())) for row in table.to_pylist()]
+    assert exported == [as_compared(row) for row in expected]
+    assert len(exported) == done["result"]["rows"]
+
+
+def test_what_is_masked_or_left_out_is_in_no_file(alice: Client, setup: Setup) -> None:
+    users, services = (alice.submit(task_type=name) for name in ("users_export", "services_export"))
+
+    done = alice.until(users["id"], "completed")
+
+    people = pyarrow.parquet.read_table(io.BytesIO(alice.files(done)[0])).to_pylist()
+    known = source_rows(setup, "SELECT email, phone FROM users ORDER BY id")
+    assert [len(each["email"]) for each in people] == [64] * len(known)
+    assert len({each["email"] for each in people}) == len(known)
+    assert [each["phone"] for each in people] == [
+        None if phone is None else f"****{phone[-4:]}" for _, phone in known
+    ]
+    schema = alice.http.get(done["result"]["url"]).json()["schema"]
+    assert {each["name"]: each.get("mask") for each in schema if "mask" in each} == {
+        "email": "hash",
+        "phone": "last4",
+    }
+    done = alice.until(services["id"], "completed")
+    schema = alice.http.get(done["result"]["url"]).json()["schema"]
+    assert "active" not in [each["name"] for each in schema]
+
+
+@pytest.mark.parametrize(
+    ("task_type", "field", "code"),
+    [
+        ("users_export", "email", "masked_filter_field"),
+        ("services_export", "active", "unknown_filter_field"),
+    ],
+)
+def test_what_is_masked_or_left_out_cannot_be_asked_for(
+    alice: Client, task_type: str, field: str, code: str
+) -> None:
+    body = {"task_type": task_type, "filters": {field: {"ne": "x"}}}
+
+    refused = alice.http.post("/", json=body)
+
+    assert refused.status_code == 422
+    assert [each["code"] for each in refused.json()["errors"]] == [code]
+
+
 def test_a_csv_file_has_the_same_rows_as_a_parquet_file(alice: Client, tmp_path: Any) -> None:
     wanted = {"filters": {"status": ["pending", "cancelled"]}}
     parquet = alice.submit(**wanted)

@@ -5,7 +5,7 @@ Its parts are never restarted: what is back is used again.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from sqlalchemy import URL
 
 from tests.api.support import ROUTES, assert_problem
 from tests.conftest import temporary_database
-from tests.service.conftest import assert_gone, results_of
+from tests.service.conftest import results_of, running
 from tests.support.outages import full, moved_away, replaced_by_a_file, shut, unusable
 from tests.support.service import Client, Service
 from tests.support.sources import DATASETS, make_postgres_source, make_sqlite_source
@@ -30,6 +30,8 @@ WANTED: dict[str, Any] = {"filters": {"status": "pending"}, "options": {"format"
 # More than a full disk takes.
 LARGER: dict[str, Any] = {"filters": {"status": "confirmed"}, "options": {"format": "csv"}}
 BODY = {"task_type": "bookings_export", **WANTED}
+# Bytes of ids in about the time of three looks at the task database.
+WRITTEN_MEANWHILE = 2_000_000
 # The longest that a part waits before it looks again whether something is back.
 RECOVERY_SECONDS = 30
 
@@ -77,19 +79,6 @@ def broken(
         environment["WORKERS_SOURCE_URL"] = source.render_as_string(hide_password=False)
         with running(folder / "home", environment) as service:
             yield Breakable(service, source, state, server)
-
-
-@contextmanager
-def running(home: Path, environment: dict[str, str]) -> Iterator[Service]:
-    service = Service(home, environment)
-    try:
-        service.start()
-        yield service
-        processes = service.processes()
-        assert service.stop() == 0
-        assert_gone(processes)
-    finally:
-        service.kill()
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +152,31 @@ def test_without_the_task_database_everything_is_unavailable_and_then_goes_on(
     eventually(lambda: readiness(alice) == (200, []), within=RECOVERY_SECONDS)
     alice.until(accepted["id"], "completed", within=60)
     assert_works(alice, done)
+
+
+def test_a_running_task_goes_on_without_the_task_database(broken: Breakable, alice: Client) -> None:
+    # Given
+    options = {"format": "csv", "columns": ["id"]}
+    running = alice.submit(filters={"status": "big"}, options=options)
+    eventually(lambda: alice.task(running["id"])["progress"]["processed"] > 0, within=60)
+
+    def written() -> int:
+        return sum(path.stat().st_size for path in results_of(broken.service, running["id"]))
+
+    # When
+    with broken.without_state():
+        before = written()
+        eventually(lambda: written() > before + WRITTEN_MEANWHILE, within=60)
+    eventually(lambda: readiness(alice) == (200, []), within=RECOVERY_SECONDS)
+    # Expect
+    told = alice.task(running["id"])
+    assert (told["status"], told["attempt"]) == ("processing", 1)
+    eventually(
+        lambda: alice.task(running["id"])["progress"]["processed"] > told["progress"]["processed"],
+        within=RECOVERY_SECONDS,
+    )
+    alice.cancel(running["id"])
+    alice.until(running["id"], "cancelled", within=RECOVERY_SECONDS)
 
 
 def test_without_the_source_tasks_fail_and_what_is_done_is_shown(

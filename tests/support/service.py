@@ -137,7 +137,7 @@ class Client:
         )
 
     def submit(self, **parameters: Any) -> dict[str, Any]:
-        """A new ``bookings_export``."""
+        """A new task; a ``bookings_export`` where nothing else is said."""
         answer = self.http.post("/", json={"task_type": "bookings_export", **parameters})
         assert answer.status_code == 201, answer.text
         return dict(answer.json())

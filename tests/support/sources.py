@@ -28,6 +28,23 @@ DATASETS = """
 table = "bookings_view"
 key = "id"
 date_column = "created_at"
+
+[payments]
+table = "payments"
+key = "id"
+date_column = "created_at"
+
+[users]
+table = "users"
+key = "id"
+date_column = "created_at"
+columns = { email = { mask = "hash" }, phone = { mask = "last4" } }
+
+[services]
+table = "services"
+key = "id"
+date_column = "created_at"
+leave_out = ["active"]
 """
 
 
@@ -68,7 +85,7 @@ def make_postgres_source(url: URL, demo_source: Path) -> None:
     lite = create_engine(URL.create("sqlite", database=str(demo_source)))
     post = create_engine(url)
     metadata = MetaData()
-    metadata.reflect(lite, only=["users", "services", "bookings"])
+    metadata.reflect(lite, only=["users", "services", "bookings", "payments"])
     with lite.connect() as old, post.begin() as new:
         metadata.create_all(new)
         for table in metadata.sorted_tables:

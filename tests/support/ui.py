@@ -10,6 +10,16 @@ mutation($params: ExecutionParams!) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
   }
 }"""
+RUN = """
+query($id: ID!) {
+  runOrError(runId: $id) {
+    ... on Run {
+      status
+      eventConnection { events { ... on ExecutionStepFailureEvent { failureMetadata {
+        description } } } }
+    }
+  }
+}"""
 TERMINATE = """
 mutation($id: String!, $policy: TerminateRunPolicy) {
   terminateRun(runId: $id, terminatePolicy: $policy) { __typename }
@@ -50,6 +60,19 @@ class Ui:
             "repositoryName": "__repository__",
             "jobName": "bookings_export",
         }
-        answer = self.ask(LAUNCH, params={"selector": selector, "runConfigData": config})
+        return self._launch({"selector": selector, "runConfigData": config})
+
+    def materialize(self, *assets: str) -> str:
+        """Materialize exports in the asset graph, all in one run; the run's id."""
+        selector = {
+            "repositoryLocationName": "workers",
+            "repositoryName": "__repository__",
+            "jobName": "__ASSET_JOB",
+            "assetSelection": [{"path": ["exports", asset]} for asset in assets],
+        }
+        return self._launch({"selector": selector})
+
+    def _launch(self, params: dict[str, Any]) -> str:
+        answer = self.ask(LAUNCH, params=params)
         assert answer["__typename"] == "LaunchRunSuccess", answer
         return str(answer["run"]["runId"])
