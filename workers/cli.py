@@ -1,5 +1,6 @@
 """The command line ``workers``."""
 
+import logging
 import os
 import re
 import sys
@@ -17,6 +18,7 @@ from resources.store.migrate import migrate as migrate_store
 from resources.store.models import Role
 from resources.store.tokens import TokenStore
 from resources.timestamps import to_rfc3339
+from workers.check import check_datasets, tell
 from workers.up import run_service
 
 _DURATION = re.compile(r"(\d{1,5})([smhdw])")
@@ -24,6 +26,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 # Digests of tokens and exported data are nobody else's business on this machine.
 PRIVATE = 0o077
 DEMO_BOOKINGS = 200_000
+CHECK_SECONDS = 300
 ROLES = [role.value for role in Role]
 
 
@@ -72,6 +75,38 @@ def seed(bookings: int) -> None:
     click.echo(path)
 
 
+@cli.command("init")
+@click.option(
+    "--source", metavar="URL", help="The database to look at. Default: WORKERS_SOURCE_URL."
+)
+@click.option(
+    "--output", metavar="PATH", help='Where to write; "-" prints it. Default: WORKERS_DATASETS.'
+)
+@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+def init_datasets(source: str | None, output: str | None, force: bool) -> None:  # noqa: FBT001
+    """Write a first datasets.toml by a look at a database, and say what was guessed."""
+    from workers.init import write_first_datasets  # noqa: PLC0415 - it loads Arrow
+
+    settings = load_settings()
+    write_first_datasets(settings, source, output or str(settings.datasets), force=force)
+
+
+@cli.command()
+@click.option(
+    "--timeout",
+    type=click.IntRange(1),
+    default=CHECK_SECONDS,
+    show_default=True,
+    help="The longest that a look may take, in seconds; trying a key reads a whole table.",
+)
+def check(timeout: int) -> None:
+    """Hold datasets.toml against the source; exit code 1 when something does not fit."""
+    settings = load_settings()
+    checked = check_datasets(settings.datasets, settings.source, timeout)
+    tell(checked)
+    sys.exit(1 if checked.findings else 0)
+
+
 @cli.group()
 def token() -> None:
     """Make, list and revoke API tokens."""
@@ -112,6 +147,7 @@ def _tokens() -> TokenStore:
 def main() -> None:
     """Run the command line; what goes wrong is one line for each finding, and exit code 1."""
     os.umask(PRIVATE)
+    logging.basicConfig(format="Warning: %(message)s")
     try:
         cli()
     except ValidationError as error:

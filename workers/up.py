@@ -20,6 +20,7 @@ from resources.source.declarations import load_declarations
 from resources.store.database import connect
 from resources.store.tokens import TokenStore
 from workers.parts import Runtime
+from workers.start_check import look_in_background
 from workers.supervisor import Supervisor, say
 
 READY_SECONDS = 90.0
@@ -118,6 +119,7 @@ async def _supervise(runtime: Runtime) -> None:
         await _until(supervisor, lambda: _is_ready(runtime.settings), "service")
         if not supervisor.stopping:
             _tell_ready(runtime.settings, time.monotonic() - started)
+            look_in_background(runtime.settings)
         await supervisor.wait()
         say("Stopping.")
     finally:

@@ -151,8 +151,11 @@ def test_declarations_that_cannot_be_read_are_said_before_anything_starts(tmp_pa
 
 
 @pytest.mark.service
-def test_up_prints_a_token_on_a_terminal_that_replaces_the_last(tmp_path: Path) -> None:
-    service = Service(tmp_path / "home", {})
+def test_up_prints_on_a_terminal_what_does_not_fit_and_a_token_that_replaces_the_last(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "datasets.toml").write_text('[users]\ntable = "usres"\nkey = "id"\n')
+    service = Service(tmp_path / "home", {"WORKERS_DATASETS": str(tmp_path / "datasets.toml")})
     assert service.run("seed", "--bookings", "50").returncode == 0
 
     first, second = (_token_on_terminal(service) for _ in range(2))
@@ -163,13 +166,16 @@ def test_up_prints_a_token_on_a_terminal_that_replaces_the_last(tmp_path: Path) 
 
 
 def _token_on_terminal(service: Service) -> str:
-    """The token that `workers up` shows to whoever sits before it."""
+    """The token that `workers up` shows to whoever sits before it, beside what does not fit."""
     ours, theirs = pty.openpty()
     seen = bytearray()
 
     def token() -> str | None:
         seen.extend(os.read(ours, 4096))
-        words = seen.decode(errors="replace").split()
+        told = seen.decode(errors="replace")
+        if 'the source has no table "usres"' not in told:
+            return None
+        words = told.split()
         return next((word for word in words if word.startswith("wrk_")), None)
 
     process = subprocess.Popen(

@@ -1,0 +1,1 @@
+"""What ``workers init`` guesses of a database: which table each dataset is, and how it is read."""

@@ -1,0 +1,128 @@
+"""``workers check``: what of ``datasets.toml`` fits the source, and what does not."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+from sqlalchemy import URL, Engine
+
+from resources.errors import DeclarationError, SourceUnavailable
+from resources.source.columns import Storage
+from resources.source.connection import connect_source, snapshot
+from resources.source.dataset import Dataset, look_up
+from resources.source.declarations import DATASETS, Declaration, read_declarations
+from workers.reports import counted, listed, printable, unavailable
+
+
+@dataclass
+class Checked:
+    """What came of a check.
+
+    Attributes:
+        findings: What does not fit, in one line each.
+        datasets: What will be exported.
+        warnings: What works, slowly.
+        undeclared: The datasets that nothing is declared of.
+    """
+
+    findings: list[str] = field(default_factory=list)
+    datasets: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    undeclared: list[str] = field(default_factory=list)
+
+
+def check_datasets(path: Path, url: URL, timeout_seconds: int) -> Checked:
+    """Hold the declarations in the file ``path`` against the source at ``url``.
+
+    Args:
+        path: The file.
+        url: The source.
+        timeout_seconds: The longest that one query may take: trying a key reads a whole table.
+
+    Raises:
+        DeclarationError: The file cannot be read, or is no TOML.
+        SourceUnavailable: The source does not answer.
+    """
+    declarations, unusable = read_declarations(path)
+    checked = Checked(
+        findings=[line for lines in unusable.values() for line in lines],
+        undeclared=[name for name in DATASETS if name not in {*declarations, *unusable}],
+    )
+    engine = connect_source(url, statement_timeout_seconds=timeout_seconds)
+    try:
+        for name, declaration in declarations.items():
+            try:
+                _check(engine, name, declaration, checked)
+            except DeclarationError as error:
+                checked.findings += [f"{path.name}: {line}" for line in str(error).splitlines()]
+    except SourceUnavailable as error:
+        raise SourceUnavailable(unavailable(url, error)) from error
+    finally:
+        engine.dispose()
+    return checked
+
+
+def _check(engine: Engine, name: str, declaration: Declaration, checked: Checked) -> None:
+    with snapshot(engine) as connection:
+        dataset = look_up(connection, name, declaration, check_key=True)
+    checked.datasets.append(_summary(dataset, declaration))
+    with snapshot(engine) as connection:
+        views = dataset.dialect.views(connection, dataset.schema)
+        if dataset.table_name in views:
+            return  # its indexes are those of the tables beneath, which only the source knows
+        indexes = dataset.dialect.indexes(connection, dataset.table_name, dataset.schema)
+    checked.warnings += [f"{name}: {warning}" for warning in _slow(dataset, indexes)]
+
+
+def _summary(dataset: Dataset, declaration: Declaration) -> str:
+    columns = counted(len(dataset.columns), "column")
+    parts = [f"{dataset.name}: {declaration.full_name}, {columns}, key {', '.join(dataset.key)}"]
+    if dataset.date_column is None:
+        parts.append("no date column, so no windows")
+    else:
+        parts.append(f"dates by {dataset.date_column.name}")
+    masked = [f"{each.name} ({each.mask.value})" for each in dataset.columns.values() if each.mask]
+    if masked:
+        parts.append(f"masked {listed(masked)}")
+    if declaration.leave_out:
+        parts.append(f"left out {listed(declaration.leave_out)}")
+    return "; ".join(parts)
+
+
+def _slow(dataset: Dataset, indexes: Sequence[Sequence[str]]) -> Iterator[str]:
+    key = list(dataset.key)
+    if not any(_serves(list(index), key) for index in indexes):
+        columns = ", ".join(key)
+        yield (
+            f"no index has the key ({columns}), so that every export sorts the whole table: "
+            f"make one on ({columns})"
+        )
+    dates = dataset.date_column
+    if dates is None:
+        return
+    if dates.storage is Storage.ISO:
+        yield (
+            f'the texts of date column "{dates.name}" are converted to be compared, so that every '
+            "export of a window reads the whole table: an index cannot help"
+        )
+    elif not any(index[0] == dates.name for index in indexes):
+        yield (
+            f'no index begins with the date column "{dates.name}", so that every export of a '
+            f"window reads the whole table: make one on ({dates.name})"
+        )
+
+
+def _serves(index: list[str], key: list[str]) -> bool:
+    """Whether rows in the order of the index are in that of the key, or all but."""
+    shared = min(len(index), len(key))
+    return index[:shared] == key[:shared]
+
+
+def tell(checked: Checked) -> None:
+    """Print what came of a check, the findings last: there they are seen."""
+    lines = [f"ok      {each}" for each in checked.datasets]
+    lines += [f"slow    {each}" for each in checked.warnings]
+    lines += [f"absent  {each}: not declared, so not exported" for each in checked.undeclared]
+    lines += [f"wrong   {each}" for each in checked.findings]
+    click.echo(printable(lines))
