@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --only-binary :all:
 PACKAGES := api pipelines resources workers
 
-.PHONY: help install lint check test up demo format lock clean
+.PHONY: help install lint check test coverage up demo format lock clean
 
 help: ## What there is to make
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -28,7 +28,11 @@ lint: $(VENV)/.developing ## Style, and what a linter finds
 check: $(VENV)/.developing ## Types
 	$(BIN)/mypy
 
-test: $(VENV)/.developing ## All tests, with the real processes, and branch coverage
+test: $(VENV)/.developing ## All tests, with the real processes
+	$(BIN)/python -m pytest $(ARGS)
+
+# Apart from the tests: being traced makes every process of the service half as slow again.
+coverage: $(VENV)/.developing ## All tests, and the branch coverage of all processes
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest $(ARGS)
 	$(BIN)/python -m coverage combine --quiet
