@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --only-binary :all:
 PACKAGES := api pipelines resources workers
 
-.PHONY: help install lint check test coverage up demo format lock clean
+.PHONY: help install lint check test test-faults coverage up demo format lock clean
 
 help: ## What there is to make
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -28,8 +28,11 @@ lint: $(VENV)/.developing ## Style, and what a linter finds
 check: $(VENV)/.developing ## Types
 	$(BIN)/mypy
 
-test: $(VENV)/.developing ## All tests, with the real processes
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.developing ## All tests but the slow fault tests, with the real processes
+	$(BIN)/python -m pytest -m "not faults" $(ARGS)
+
+test-faults: $(VENV)/.developing ## The slow fault tests: what the service stands on is taken away
+	$(BIN)/python -m pytest -m faults $(ARGS)
 
 # Apart from the tests: being traced makes every process of the service half as slow again.
 coverage: $(VENV)/.developing ## All tests, and the branch coverage of all processes

@@ -22,7 +22,7 @@ from tests.support.service import Client, Service
 from tests.support.sources import DATASETS, make_postgres_source, make_sqlite_source
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.faults]
 
 Outage = Callable[[Path], AbstractContextManager[None]]
 
