@@ -11,7 +11,7 @@ PACKAGES := api pipelines resources workers
 .PHONY: help install lint check test test-faults coverage up demo format lock clean
 
 help: ## What there is to make
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 install: $(VENV)/.installed ## Install what the service needs into .venv
 
