@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -64,35 +64,31 @@ def _server(name: str, default: str) -> URL:
     return url
 
 
-@contextmanager
-def temporary_database(server: URL, template: str | None = None) -> Iterator[URL]:
-    """A database of a name of its own, empty or a copy of ``template``, gone afterwards."""
-    name = f"workers_test_{uuid.uuid4().hex[:12]}"
+def temporary_database(server: URL, template: str | None = None) -> AbstractContextManager[URL]:
+    """A PostgreSQL database, empty or a copy of ``template``."""
+    origin = "" if template is None else f'TEMPLATE "{template}"'
     # From elsewhere: a database to which somebody is connected cannot be copied.
-    admin = create_engine(server.set(database="postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        origin = "" if template is None else f'TEMPLATE "{template}"'
-        connection.execute(text(f'CREATE DATABASE "{name}" {origin}'))
-    try:
-        yield server.set(database=name)
-    finally:
-        with admin.connect() as connection:
-            connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
-        admin.dispose()
+    admin = server.set(database="postgres")
+    return _temporary(admin, f'CREATE DATABASE "{{}}" {origin}', 'DROP DATABASE "{}" WITH (FORCE)')
+
+
+def temporary_mysql_database(server: URL) -> AbstractContextManager[URL]:
+    """An empty MySQL database."""
+    return _temporary(server, "CREATE DATABASE `{}` CHARACTER SET utf8mb4", "DROP DATABASE `{}`")
 
 
 @contextmanager
-def temporary_mysql_database(server: URL) -> Iterator[URL]:
-    """An empty database of a name of its own, gone afterwards."""
+def _temporary(server: URL, create: str, drop: str) -> Iterator[URL]:
+    """A database of a name of its own, gone afterwards."""
     name = f"workers_test_{uuid.uuid4().hex[:12]}"
     admin = create_engine(server, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4"))
+        connection.execute(text(create.format(name)))
     try:
         yield server.set(database=name)
     finally:
         with admin.connect() as connection:
-            connection.execute(text(f"DROP DATABASE `{name}`"))
+            connection.execute(text(drop.format(name)))
         admin.dispose()
 
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resources.source.columns import Column, Kind, Storage
+from resources.source.columns import DECIMAL_TEXT, UNITS, Column, Kind, Storage
 from resources.source.moments import in_range, iso_to_microseconds
 
 # A double keeps 15 decimal digits; more of them are the binary fraction's own.
@@ -24,7 +24,6 @@ TIME_TEXTS = {
     Kind.DATE: r"^\d{4}-\d{2}-\d{2}$",
     Kind.TIME: r"^\d{2}:\d{2}:\d{2}(\.\d{1,6})?$",
 }
-_DECIMAL_TEXT = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 _INTEGER_TEXT = re.compile(r"[+-]?\d+", re.ASCII)
 _FLOAT_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
@@ -68,7 +67,6 @@ _TYPES = {
     Kind.BINARY: pa.binary(),
 }
 _FLOATS = {32: pa.float32(), 64: pa.float64()}
-_UNITS = {Storage.UNIX: 1_000_000, Storage.UNIX_MS: 1_000}
 _MIDNIGHT = datetime(1, 1, 1, tzinfo=UTC)
 
 # What a cell raises that is not of its column's type.
@@ -98,10 +96,10 @@ def to_array(column: Column, cells: Cells, dialect: str) -> pa.Array:
         pyarrow.ArrowException, ValueError, TypeError, ArithmeticError: One of them is not of the
             column's type, or a file cannot hold it.
     """
-    if column.storage in _UNITS:
-        return _from_unix(cells, _UNITS[column.storage])
     if column.storage is Storage.ISO:
         return _from_iso(cells, ZoneInfo(column.zone))
+    if column.storage in UNITS:
+        return _from_unix(cells, UNITS[column.storage])
     if dialect == "sqlite":
         return _sqlite_array(column, cells)
     prepare = _PREPARATIONS.get((dialect, column.kind, column.storage))
@@ -204,7 +202,7 @@ def _times(texts: pa.Array, target: pa.DataType, spelling: str) -> pa.Array:
 
 def _sqlite_decimal(cell: float | str, scale: int) -> Decimal:
     if isinstance(cell, str):
-        if not _DECIMAL_TEXT.fullmatch(cell):
+        if not DECIMAL_TEXT.fullmatch(cell):
             msg = "a text that is no decimal"
             raise ValueError(msg)
         return Decimal(cell)

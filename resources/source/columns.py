@@ -1,9 +1,14 @@
 """Columns of the source, in terms that do not depend on the database."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 MAX_DECIMAL_DIGITS = 38
+# Of a float that has not the usual 64.
+SINGLE_BITS = 32
+# How a decimal is spelled where it is kept as text.
+DECIMAL_TEXT = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 
 
 class Kind(StrEnum):
@@ -36,6 +41,10 @@ class Storage(StrEnum):
     ISO = "iso"  # instants as ISO 8601 texts, in any spelling
     UNIX = "unix"  # instants as whole seconds since 1970
     UNIX_MS = "unix_ms"  # instants as whole milliseconds since 1970
+
+
+# Microseconds in one unit of the numbers that instants are kept as, or converted to.
+UNITS = {Storage.UNIX: 1_000_000, Storage.UNIX_MS: 1_000, Storage.ISO: 1}
 
 
 class Mask(StrEnum):

@@ -15,13 +15,12 @@ from enum import StrEnum
 from typing import Any
 
 from resources.errors import FieldError
-from resources.source.columns import INCOMPARABLE_KINDS, Column, Kind
+from resources.source.columns import INCOMPARABLE_KINDS, SINGLE_BITS, Column, Kind
 from resources.timestamps import parse_rfc3339
 
 MAX_LIST_LENGTH = 1_000
 MAX_TEXT_LENGTH = 10_000
 MAX_DECIMAL_DIGITS = 76
-FLOAT32_BITS = 32
 _TIME_OF_DAY = re.compile(r"\d{2}:\d{2}:\d{2}(\.\d{1,6})?", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -162,7 +161,7 @@ def _float(column: Column, value: Any) -> float:
         raise _UnusableValue(msg)
     try:
         number = float(value)
-        if column.bits == FLOAT32_BITS:  # it holds another 0.1 than 64 bits do
+        if column.bits == SINGLE_BITS:  # it holds another 0.1 than 64 bits do
             (number,) = struct.unpack("f", struct.pack("f", number))
     except OverflowError as error:
         msg = "The number is too large."

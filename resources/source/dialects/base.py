@@ -4,7 +4,6 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import takewhile
 from typing import Any
 
@@ -23,14 +22,11 @@ from sqlalchemy.engine.interfaces import ReflectedIndex
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, SAWarning
 from sqlalchemy.sql.elements import quoted_name
 
-from resources.source.columns import Column, Kind, Storage, UnsupportedColumn
+from resources.source.columns import UNITS, Column, Kind, Storage, UnsupportedColumn
 from resources.source.declarations import ReadAs
 from resources.source.moments import to_microseconds
 
 CONNECT_TIMEOUT_SECONDS = 5
-
-# Microseconds in one unit of what is stored.
-_UNITS = {Storage.UNIX: 1_000_000, Storage.UNIX_MS: 1_000, Storage.ISO: 1}
 
 
 def quoted(name: str) -> quoted_name:
@@ -248,8 +244,8 @@ class Dialect(ABC):
 
     def least(self, of: Column, value: Any) -> Any:
         """The least value that the column may have for ``value``: the bound of ``>=`` and ``<``."""
-        if of.storage in _UNITS:
-            return -(-to_microseconds(value) // _UNITS[of.storage])
+        if of.storage in UNITS:
+            return -(-to_microseconds(value) // UNITS[of.storage])
         if of.kind is Kind.BOOLEAN and of.storage is Storage.CAST:
             return int(value)
         return self.spelled(of, value)
@@ -260,7 +256,7 @@ class Dialect(ABC):
 
     def every(self, of: Column, value: Any) -> Sequence[Any]:
         """Every value that the column may have for ``value``."""
-        if of.storage in _UNITS and to_microseconds(value) % _UNITS[of.storage]:
+        if of.storage in UNITS and to_microseconds(value) % UNITS[of.storage]:
             return []  # it lies between two of them
         return [self.least(of, value)]
 
@@ -284,8 +280,3 @@ def escaped_last(pattern: str) -> str:
     """``pattern`` with a backslash at its end, which escapes nothing, as one that means itself."""
     escapes_nothing = (len(pattern) - len(pattern.rstrip("\\"))) % 2
     return pattern + "\\" * escapes_nothing
-
-
-def naive_utc(instant: datetime) -> datetime:
-    """``instant`` without its zone, in UTC."""
-    return (instant - instant.utcoffset()).replace(tzinfo=None) if instant.tzinfo else instant  # type: ignore[operator]

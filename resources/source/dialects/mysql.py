@@ -4,7 +4,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -28,14 +28,20 @@ from sqlalchemy.engine.interfaces import Dialect as Driver
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from resources.source.columns import Column, Kind, Storage, UnsupportedColumn, decimal
+from resources.source.columns import (
+    SINGLE_BITS,
+    Column,
+    Kind,
+    Storage,
+    UnsupportedColumn,
+    decimal,
+)
 from resources.source.declarations import ReadAs
 from resources.source.dialects.base import (
     CONNECT_TIMEOUT_SECONDS,
     Dialect,
     Reflected,
     escaped_last,
-    naive_utc,
     plain,
     quoted,
 )
@@ -67,7 +73,6 @@ _SHAPES = {
     "geometrycollection",
     "geomcollection",
 }
-FLOAT_BITS = 32
 
 _INTEGER_BITS: Sequence[tuple[type[Any], int]] = (
     (mysql.TINYINT, 8),
@@ -173,7 +178,7 @@ class MySQL(Dialect):
             case Shape():
                 return replace(column, kind=Kind.OPAQUE)
             case mysql.FLOAT():
-                return replace(column, bits=FLOAT_BITS)
+                return replace(column, bits=SINGLE_BITS)
             case _ if isinstance(declared, tuple(_BINARIES)):
                 # A cast would make "?" of what is no text; the bytes themselves are refused then.
                 return replace(column, storage=Storage.NATIVE)
@@ -194,7 +199,7 @@ class MySQL(Dialect):
         """See `Dialect.selected`."""
         if of.kind is Kind.OPAQUE or (of.kind is Kind.TEXT and of.storage is Storage.CAST):
             return cast(_exact(of), _UTF8).label(quoted(of.name))
-        if of.kind is Kind.FLOAT and of.bits == FLOAT_BITS:
+        if of.kind is Kind.FLOAT and of.bits == SINGLE_BITS:
             return _exact(of).label(quoted(of.name))
         return plain(of)
 
@@ -212,7 +217,9 @@ class MySQL(Dialect):
 
     def spelled(self, _of: Column, value: Any) -> Any:
         """See `Dialect.spelled`: the driver writes times without their zone."""
-        return naive_utc(value) if isinstance(value, datetime) else value
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            return value.astimezone(UTC).replace(tzinfo=None)
+        return value
 
 
 def _exact(of: Column) -> ColumnElement[Any]:
@@ -222,7 +229,7 @@ def _exact(of: Column) -> ColumnElement[Any]:
     """
     if of.kind is Kind.OPAQUE:
         return func.ST_AsText(plain(of))
-    return plain(of) * literal_column("1e0") if of.bits == FLOAT_BITS else plain(of)
+    return plain(of) * literal_column("1e0") if of.bits == SINGLE_BITS else plain(of)
 
 
 def _number(name: str, declared: Any) -> Column | None:
@@ -233,7 +240,7 @@ def _number(name: str, declared: Any) -> Column | None:
         case mysql.YEAR():
             return Column(name, Kind.INTEGER, bits=16)
         case mysql.FLOAT():
-            return Column(name, Kind.FLOAT, bits=FLOAT_BITS)
+            return Column(name, Kind.FLOAT, bits=SINGLE_BITS)
         case sql.Float() | sql.Double():
             return Column(name, Kind.FLOAT)
         case sql.Numeric():

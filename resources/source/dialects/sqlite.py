@@ -34,7 +34,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.functions import Function
 
-from resources.source.columns import Column, Kind, Storage, UnsupportedColumn, decimal
+from resources.source.columns import (
+    DECIMAL_TEXT,
+    Column,
+    Kind,
+    Storage,
+    UnsupportedColumn,
+    decimal,
+)
 from resources.source.declarations import ReadAs
 from resources.source.dialects.base import Dialect, Reflected, plain
 from resources.source.moments import iso_to_microseconds
@@ -51,7 +58,6 @@ _DECIMAL_FUNCTION = "workers_decimal"
 _TEXT_FUNCTION = "workers_text"
 # Decimals compare as texts of so many digits, after this is added to have none below zero.
 _DECIMAL_OFFSET = 10**79
-_DECIMAL_TEXT = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 
 _PRIMARY_CODE = 0xFF
 _OUTAGES = {
@@ -375,7 +381,7 @@ def _iso_microseconds(value: Any, zone: str) -> int | None:
 
 def _comparable_decimal(value: Any, scale: int) -> str | None:
     """A decimal such that it compares by character; None: there is none, or no such one."""
-    if isinstance(value, str) and not _DECIMAL_TEXT.fullmatch(value):
+    if isinstance(value, str) and not DECIMAL_TEXT.fullmatch(value):
         return None
     try:
         scaled = Decimal(str(value)).scaleb(scale, _EXACT)

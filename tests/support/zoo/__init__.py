@@ -1,6 +1,6 @@
 """Schemas that were never made for this service, and what an export of each must hold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,3 +27,39 @@ class Specimen:
 
     def __str__(self) -> str:
         return self.name
+
+
+def named_oddly(
+    table: str,
+    names: Sequence[str],
+    quoted: Callable[[str], str],
+    *,
+    text: str = "text",
+    schema: str = "",
+    before: Sequence[str] = (),
+) -> Specimen:
+    """A table of two rows with a column of each of ``names``, and a name as odd itself.
+
+    ``table`` is its full name in SQL; ``text`` the type of its columns; ``schema`` the line that
+    declares its schema; ``before`` what is to be made first.
+    """
+    columns = ", ".join(f"{quoted(name)} {text}" for name in names)
+    key = f"{quoted('Mixed Case')}, {quoted('per%cent')}"
+    cells = [", ".join(f"'{row}{index}'" for index in range(len(names))) for row in "ab"]
+    rows = ", ".join(f"({each})" for each in cells)
+    return Specimen(
+        "names of every kind",
+        [
+            *before,
+            f"CREATE TABLE {table} ({columns}, PRIMARY KEY ({key}))",
+            f"INSERT INTO {table} VALUES {rows}",
+        ],
+        f"""
+        {schema}
+        table = 'Order "50%" (new): x.y'
+        key = ["Mixed Case", "per%cent"]
+        """,
+        f"SELECT * FROM {table} ORDER BY 1, 4",
+        2,
+        {name: [f"a{i}", f"b{i}"] for i, name in enumerate(names)},
+    )

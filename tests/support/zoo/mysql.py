@@ -6,7 +6,7 @@
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
-from tests.support.zoo import Specimen
+from tests.support.zoo import Specimen, named_oddly
 from tests.support.zoo.postgresql import ODD_NAMES
 
 
@@ -23,26 +23,12 @@ NAMES = (
 )
 
 SPECIMENS = (
-    Specimen(
-        "names of every kind, in another database",
-        [
-            'CREATE TABLE `{other}`.`Order "50%" (new): x.y` ('
-            + ", ".join(f"{_quoted(name)} varchar(20)" for name in NAMES)
-            + ", PRIMARY KEY (`Mixed Case`, `per%cent`))",
-            'INSERT INTO `{other}`.`Order "50%" (new): x.y` VALUES ('
-            + "), (".join(
-                ", ".join(f"'{row}{index}'" for index in range(len(NAMES))) for row in "ab"
-            )
-            + ")",
-        ],
-        """
-        schema = "{other}"
-        table = 'Order "50%" (new): x.y'
-        key = ["Mixed Case", "per%cent"]
-        """,
-        'SELECT * FROM `{other}`.`Order "50%" (new): x.y` ORDER BY 1, 4',
-        2,
-        {name: [f"a{i}", f"b{i}"] for i, name in enumerate(NAMES)},
+    named_oddly(
+        '`{other}`.`Order "50%" (new): x.y`',
+        NAMES,
+        _quoted,
+        text="varchar(20)",
+        schema='schema = "{other}"',
     ),
     Specimen(
         "integers to the ends",

@@ -4,7 +4,7 @@ import math
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
-from tests.support.zoo import Specimen
+from tests.support.zoo import Specimen, named_oddly
 
 ODD_NAMES = (
     "Mixed Case",
@@ -36,27 +36,12 @@ def _quoted(name: str) -> str:
 
 
 SPECIMENS = (
-    Specimen(
-        "names of every kind",
-        [
-            'CREATE SCHEMA "Sales Dept."',
-            'CREATE TABLE "Sales Dept."."Order ""50%"" (new): x.y" ('
-            + ", ".join(f"{_quoted(name)} text" for name in ODD_NAMES)
-            + ', PRIMARY KEY ("Mixed Case", "per%cent"))',
-            'INSERT INTO "Sales Dept."."Order ""50%"" (new): x.y" VALUES ('
-            + "), (".join(
-                ", ".join(f"'{row}{index}'" for index in range(len(ODD_NAMES))) for row in "ab"
-            )
-            + ")",
-        ],
-        """
-        schema = "Sales Dept."
-        table = 'Order "50%" (new): x.y'
-        key = ["Mixed Case", "per%cent"]
-        """,
-        'SELECT * FROM "Sales Dept."."Order ""50%"" (new): x.y" ORDER BY 1, 4',
-        2,
-        {name: [f"a{i}", f"b{i}"] for i, name in enumerate(ODD_NAMES)},
+    named_oddly(
+        '"Sales Dept."."Order ""50%"" (new): x.y"',
+        ODD_NAMES,
+        _quoted,
+        schema='schema = "Sales Dept."',
+        before=['CREATE SCHEMA "Sales Dept."'],
     ),
     Specimen(
         "two columns that differ in case",
