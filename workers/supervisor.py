@@ -10,8 +10,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import IO
 
 from resources.processes import adopt_orphans, children, die_with_parent, reap
 from workers.parts import Part
@@ -70,18 +71,20 @@ class Supervisor:
         return True
 
     async def _spawn(self, part: Part) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *part.command,
-            env=self._environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            # A Ctrl-C in the terminal reaches this process alone, which stops the others in turn.
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-            limit=LINE_LIMIT,
-        )
-        output = asyncio.create_task(_copy_output(part.name, process))
+        with _pipe() as (readable, writable):
+            process = await asyncio.create_subprocess_exec(
+                *part.command,
+                env=self._environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                # No pipe of asyncio's: that would take the part for alive for as long as anything
+                # that it started keeps its output open.
+                stdout=writable,
+                stderr=asyncio.subprocess.STDOUT,
+                # A Ctrl-C in the terminal reaches this process alone, which stops the others.
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+            output = asyncio.create_task(_copy_output(part.name, readable))
         self._running[part.name] = _Running(part, process, output)
 
     async def _keep(self, part: Part) -> None:
@@ -146,19 +149,35 @@ def _print(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-async def _copy_output(name: str, process: asyncio.subprocess.Process) -> None:
-    stream = process.stdout
-    if stream is None:
-        return
-    while True:
-        try:
-            line = await stream.readline()
-        except ValueError:  # longer than LINE_LIMIT: its start was dropped
-            continue
-        if not line:
-            return
-        text = line.decode(errors="replace").rstrip()
-        _print(f"{name} | {text}")
+@contextlib.contextmanager
+def _pipe() -> Iterator[tuple[IO[bytes], int]]:
+    """A pipe whose writing end is closed here at the end; who reads closes the other."""
+    reading, writing = os.pipe()
+    readable = os.fdopen(reading, "rb", buffering=0)
+    try:
+        yield readable, writing
+    except BaseException:
+        readable.close()
+        raise
+    finally:
+        os.close(writing)
+
+
+async def _copy_output(name: str, pipe: IO[bytes]) -> None:
+    stream = asyncio.StreamReader(limit=LINE_LIMIT)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(stream), pipe
+    )
+    with contextlib.closing(transport):
+        while True:
+            try:
+                line = await stream.readline()
+            except ValueError:  # longer than LINE_LIMIT: its start was dropped
+                continue
+            if not line:
+                return
+            text = line.decode(errors="replace").rstrip()
+            _print(f"{name} | {text}")
 
 
 def _signal_group(pid: int, signo: signal.Signals) -> None:

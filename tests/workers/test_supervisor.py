@@ -36,6 +36,19 @@ def test_a_part_that_ends_is_started_again(log: Path) -> None:
     assert "brief ended with code 0; it is started again" in seen.stderr
 
 
+def test_a_part_is_started_again_though_what_it_started_keeps_its_output_open(log: Path) -> None:
+    survivor = "import os, time; os.setsid(); time.sleep(600)"
+    code = (
+        "import subprocess, sys, time\n"
+        f"subprocess.Popen([sys.executable, '-c', {survivor!r}])\n"
+        f"open({str(log)!r}, 'a').write('started\\n')"
+    )
+
+    seen = supervised("parent", code, log, 2)
+
+    assert "parent ended with code 0; it is started again" in seen.stderr
+
+
 def test_stopping_ends_parts_that_do_not_listen_and_what_they_started(log: Path) -> None:
     stubborn = (
         "import os, signal, subprocess, sys, time\n"
