@@ -57,7 +57,8 @@ class Export:
         """Read, write, and publish the result.
 
         Raises:
-            TaskFailed: The source, the storage or a value does not allow it.
+            TaskFailed: The storage or a value does not allow it.
+            SourceUnavailable: The source does not answer, or refuses the query.
             AttemptSuperseded: The task was cancelled or given to another run.
         """
         started = time.monotonic()
@@ -127,9 +128,9 @@ class Export:
                 self.control.interruptible(lambda: cancel_query(connection)),
             ):
                 yield connection
-        except SourceUnavailable as error:
-            self.control.raise_if_stopped()
-            raise _source_unavailable() from error
+        except SourceUnavailable:
+            self.control.raise_if_stopped()  # the query may have been cancelled
+            raise
 
     def _count(self, connection: Connection) -> int:
         check_spelling(connection, self.selection)
@@ -167,13 +168,5 @@ def _count_mismatch(written: int, counted: int) -> TaskFailed:
         "count_mismatch",
         f"{written} rows were written, but the source counts {counted} in the same snapshot. "
         "Nothing was published.",
-        retryable=True,
-    )
-
-
-def _source_unavailable() -> TaskFailed:
-    return TaskFailed(
-        "source_unavailable",
-        "The source database did not answer, or ended the query. Submit the task again later.",
         retryable=True,
     )

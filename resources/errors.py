@@ -17,6 +17,8 @@
      ├─ ResultExpired
      ├─ Unavailable           something behind the service does not answer
      │   └─ SourceUnavailable
+     │       ├─ SourceAway        it cannot be reached, or answers nobody now
+     │       └─ SourceRefused     it answers, and does not carry out the query
      ├─ DeclarationError      datasets.toml does not fit the source
      ├─ AttemptSuperseded     this run no longer holds its task
      │   └─ AttemptInterrupted    this run's process was asked to end
@@ -112,6 +114,14 @@ class Unavailable(WorkersError):
 
 class SourceUnavailable(Unavailable):
     """The source database does not answer, or ended a query."""
+
+
+class SourceAway(SourceUnavailable):
+    """The source database cannot be reached, or answers nobody now."""
+
+
+class SourceRefused(SourceUnavailable):
+    """The source database answers, but refuses a query, or fails in it."""
 
 
 class DeclarationError(WorkersError):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from resources.errors import SourceUnavailable
+from resources.errors import SourceAway, SourceRefused, SourceUnavailable
 from resources.source.dialects import dialect_of
 
 
@@ -26,7 +26,9 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
     """A transaction in which every query sees the source as it is at the first one.
 
     Raises:
-        SourceUnavailable: The source does not answer.
+        SourceAway: The source cannot be reached, or answers nobody now.
+        SourceRefused: It answers, and does not carry out the query.
+        SourceUnavailable: It ended the query, which took too long or was cancelled.
     """
     try:
         with engine.connect() as connection:
@@ -36,8 +38,15 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
     except DBAPIError as error:
         # Neither the SQL nor its values are to be read in a log: the cause ends here.
         reason = type(error.orig).__name__
-        msg = f"The source database does not answer, or refused a query ({reason})."
-        raise SourceUnavailable(msg) from None
+        dialect = dialect_of(engine.url)
+        if dialect.is_refusal(error):
+            msg = f"The source database refused a query ({reason})."
+            raise SourceRefused(msg) from None
+        if dialect.is_timeout(error):
+            msg = f"The source database ended a query ({reason})."
+            raise SourceUnavailable(msg) from None
+        msg = f"The source database does not answer ({reason})."
+        raise SourceAway(msg) from None
 
 
 def cancel_query(connection: Connection) -> None:

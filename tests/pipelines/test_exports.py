@@ -12,7 +12,7 @@ from sqlalchemy import URL, Engine, update
 from pipelines.exports import Export, frame_rows
 from pipelines.parts import PartWriter
 from pipelines.run_control import RunControl
-from resources.errors import AttemptSuperseded, TaskFailed, Unavailable
+from resources.errors import AttemptSuperseded, SourceUnavailable, TaskFailed, Unavailable
 from resources.requests import TaskRequest, select_rows
 from resources.results import ResultStore
 from resources.source.catalog import Catalog
@@ -163,16 +163,17 @@ def test_rows_that_change_meanwhile_change_nothing(
     assert export.run().manifest["rows"] == ROWS
 
 
-def test_a_source_that_is_gone_fails_the_task_as_retryable(
+def test_a_source_that_is_gone_leaves_nothing_and_may_be_asked_again(
     export: Export, source_path: Path, tmp_path: Path
 ) -> None:
-    source_path.unlink()
+    away = source_path.rename(source_path.with_name("away"))
 
-    with pytest.raises(TaskFailed) as failure:
+    with pytest.raises(SourceUnavailable):
         export.run()
-
-    assert (failure.value.code, failure.value.retryable) == ("source_unavailable", True)
     assert files(tmp_path) == []
+
+    away.rename(source_path)
+    assert export.run().manifest["rows"] == ROWS
 
 
 def test_a_storage_that_takes_nothing_fails_the_task_as_retryable(

@@ -11,12 +11,14 @@ from resources.demo_source import create_demo_source
 BOOKINGS = 3_000
 
 # Beside the real bookings the view has made-up ones, which a filter on their status selects: "big"
-# ones, so many that they take long to write; "slow" ones, whose very first query takes minutes; and
-# a "broken" one, with a value that is not of its column's type.
+# ones, so many that they take long to write; "slow" ones, whose very first query takes minutes; a
+# "broken" one, with a value that is not of its column's type; and a "refused" one, whose value the
+# database fails to compute.
 BIG_ROWS = 3_000_000
+TOTAL = "9.5"
 _MADE_UP = (
-    "SELECT {start} + i, 1, 1, '{status}', {time}, 1, CAST(9.5 AS NUMERIC(10, 2)), 'EUR', NULL, "
-    "{time}, {time} FROM {rows}"
+    "SELECT {start} + i, 1, 1, '{status}', {time}, 1, CAST({total} AS NUMERIC(10, 2)), 'EUR', "
+    "NULL, {time}, {time} FROM {rows}"
 )
 _SQLITE_ROWS = (
     "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {count}) "
@@ -53,14 +55,29 @@ def make_sqlite_source(path: Path) -> URL:
     create_demo_source(path, bookings=BOOKINGS)
     time = "'2023-01-01 00:00:00'"
     big = _MADE_UP.format(
-        start=1_000_000, status="big", time=time, rows=_SQLITE_ROWS.format(count=BIG_ROWS)
+        start=1_000_000,
+        status="big",
+        time=time,
+        total=TOTAL,
+        rows=_SQLITE_ROWS.format(count=BIG_ROWS),
     )
     slow = _MADE_UP.format(
-        start=100_000_000, status="slow", time=time, rows=_SQLITE_ROWS.format(count=3_000_000_000)
+        start=100_000_000,
+        status="slow",
+        time=time,
+        total=TOTAL,
+        rows=_SQLITE_ROWS.format(count=3_000_000_000),
+    )
+    refused = _MADE_UP.format(
+        start=98,
+        status="refused",
+        time=time,
+        total="abs(-9223372036854775807 - i)",
+        rows=_SQLITE_ROWS.format(count=1),
     )
     broken = "SELECT 99, 1, 1, 'broken', NULL, 'many', 1, 'EUR', NULL, NULL, NULL"
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute(_view(big, slow, broken))
+        connection.execute(_view(big, slow, refused, broken))
         connection.commit()
     return URL.create("sqlite", database=str(path))
 
@@ -72,13 +89,22 @@ def make_postgres_source(url: URL, demo_source: Path) -> None:
         start=1_000_000,
         status="big",
         time=time,
+        total=TOTAL,
         rows=f"generate_series(1::bigint, {BIG_ROWS}) AS i",
     )
     slow = _MADE_UP.format(
         start=100_000_000,
         status="slow",
         time=time,
+        total=TOTAL,
         rows="generate_series(1, 600) AS i, LATERAL (SELECT pg_sleep(1) WHERE i > 0) AS s",
+    )
+    refused = _MADE_UP.format(
+        start=98,
+        status="refused",
+        time=time,
+        total="1 / (i - i)",
+        rows="generate_series(1, 1) AS i",
     )
     nan = "CAST('NaN' AS NUMERIC(10, 2))"
     broken = f"SELECT 99, 1, 1, 'broken', NULL, 1, {nan}, 'EUR', NULL, NULL, NULL"
@@ -90,9 +116,24 @@ def make_postgres_source(url: URL, demo_source: Path) -> None:
         metadata.create_all(new)
         for table in metadata.sorted_tables:
             _copy(table, old, new)
-        new.execute(text(_view(big, slow, broken)))
+        new.execute(text(_view(big, slow, refused, broken)))
     lite.dispose()
     post.dispose()
+
+
+def queries_on(source: URL) -> list[str]:
+    """What is being asked of the view in a source on a server; a file is asked by runs alone."""
+    if source.get_backend_name() == "sqlite":
+        return []
+    running = text(
+        "SELECT query FROM pg_stat_activity WHERE datname = current_database() "
+        "AND state = 'active' AND pid <> pg_backend_pid() AND query LIKE '%bookings_view%'"
+    )
+    engine = create_engine(source)
+    with engine.connect() as connection:
+        found = list(connection.scalars(running))
+    engine.dispose()
+    return found
 
 
 def _copy(table: Table, old: Connection, new: Connection) -> None:

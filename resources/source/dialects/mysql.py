@@ -52,6 +52,8 @@ _TIMEOUT_CODES = {1969, 3024}
 # Too many connections; not let in, by host or password; ended, shutting down; limits of a user.
 _OUTAGE_CODES = {0, 1040, 1043, 1045, 1053, 1129, 1130, 1152, 1158, 1159, 1160, 1161, 1184}
 _OUTAGE_CODES |= {1203, 1226, 1317, 1698, 1927}
+# No room, no memory, a lock that was waited for, a node that is not ready, a table that changed.
+_OUTAGE_CODES |= {1021, 1037, 1041, 1047, 1114, 1205, 1213, 1412}
 _CLIENT_CODES = range(2000, 2100)
 _SYSTEM_SCHEMAS = {"information_schema", "mysql", "performance_schema", "sys"}
 # What the answer to a look-up may take longer than the look-up itself.

@@ -56,8 +56,9 @@ _SESSION = {
 }
 _QUERY_CANCELED = "57014"
 _NO_CONNECTION = "08000"
-# By the class of their codes: no connection, no resources, an operator's doing, the system's fault.
-_OUTAGES = ("08", "53", "57", "58")
+# By the class of their codes: no connection, no resources, an operator's doing, the system's fault;
+# what a standby ends because it must catch up, and what waited for a lock or for too long.
+_OUTAGES = ("08", "53", "57", "58", "40", "55P03", "25P03", "72000")
 _OID: ColumnElement[int] = literal_column("c.oid")
 _SCHEMA: ColumnElement[str] = literal_column("n.nspname")
 _PARTITIONS: Select[Any] = select(literal_column("c.relname")).select_from(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import URL, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from resources.errors import SourceUnavailable
+from resources.errors import SourceRefused, SourceUnavailable
 from resources.source.connection import cancel_query, connect_source, snapshot
 from resources.source.dialects.sqlite import glob_from_like
 from tests.resources.source.conftest import TABLE, Source
@@ -66,13 +66,19 @@ def test_a_query_that_fails_leaves_neither_sql_nor_values_in_a_traceback(table: 
     assert not any(word in logged for word in ("column_x", "nowhere", "alice"))
 
 
+def test_a_query_that_the_source_refuses_is_told_apart_from_an_outage(table: Source) -> None:
+    with pytest.raises(SourceRefused), snapshot(table.engine) as connection:
+        connection.execute(text("SELECT nothing FROM nowhere"))
+
+
 def test_a_query_that_takes_too_long_is_ended(postgresql_source: Source) -> None:
     url = postgresql_source.writer.url
     engine = connect_source(url, statement_timeout_seconds=1)
     started = time.monotonic()
-    with pytest.raises(SourceUnavailable), snapshot(engine) as connection:
+    with pytest.raises(SourceUnavailable) as ended, snapshot(engine) as connection:
         connection.execute(text("SELECT pg_sleep(60)"))
     assert time.monotonic() - started < 5
+    assert not isinstance(ended.value, SourceRefused)
     engine.dispose()
 
 
@@ -83,9 +89,10 @@ def test_an_error_that_is_not_the_sources_passes_through(table: Source) -> None:
 
 def test_a_running_query_can_be_ended_from_another_thread(table: Source) -> None:
     started = time.monotonic()
-    with pytest.raises(SourceUnavailable, match=r"\((OperationalError|QueryCanceled)\)"):
+    with pytest.raises(SourceUnavailable, match=r"\((OperationalError|QueryCanceled)\)") as ended:
         run_until_cancelled(table, after_seconds=0.2)
     assert time.monotonic() - started < 5
+    assert not isinstance(ended.value, SourceRefused)
 
 
 def run_until_cancelled(table: Source, after_seconds: float) -> None:
@@ -143,8 +150,9 @@ def test_a_sqlite_file_may_have_any_name(
 
 def test_a_server_that_does_not_answer_is_unavailable() -> None:
     engine = connect_source(URL.create("postgresql+psycopg2", host="127.0.0.1", port=1))
-    with pytest.raises(SourceUnavailable), snapshot(engine):
+    with pytest.raises(SourceUnavailable) as away, snapshot(engine):
         pass
+    assert not isinstance(away.value, SourceRefused)
     engine.dispose()
 
 
