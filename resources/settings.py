@@ -101,6 +101,14 @@ class Settings(BaseSettings):
         default=None, description="Base of the URLs in answers; unset: the request's Host"
     )
     slots: int = Field(default=2, ge=1, le=64, description="Tasks that run at the same time")
+    task_max_attempts: int = Field(
+        default=3, ge=1, le=100, description="How often a task is tried whose process dies at work"
+    )
+    task_max_runtime: timedelta = Field(
+        default=timedelta(days=1),
+        ge=timedelta(seconds=1),
+        description="How long one attempt may work before it is stopped (ISO 8601 duration)",
+    )
     result_retention: timedelta = Field(
         default=timedelta(days=7),
         gt=timedelta(0),

@@ -29,13 +29,13 @@ from dagster._daemon.daemon import DaemonIterator, DagsterDaemon
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from resources.engine.failures import INTERNAL_ERROR, WORKER_LOST
 from resources.engine.names import (
     OWNER_TAG,
     REQUEST_ID_TAG,
     TASK_ID_TAG,
     run_config,
 )
-from resources.engine.projection import INTERNAL_ERROR, WORKER_LOST
 from resources.errors import Unavailable
 from resources.results import ResultStore
 from resources.settings import CODE_LOCATION
@@ -151,6 +151,8 @@ class Dispatcher(DagsterDaemon[Any]):
         workspace = context.create_request_context()
 
         def give(task: Task) -> None:
+            if not self._tasks.is_current(task):  # a pass takes a while: cancelled meanwhile
+                return
             try:
                 hand_over(context.instance, workspace, task)
             except CannotHandOver as error:

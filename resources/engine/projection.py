@@ -7,14 +7,20 @@ and is called by `resources.engine.storage` alone.
 
 import json
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from dagster import DagsterEvent, DagsterEventType, DagsterRun, DagsterRunStatus
-from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
-from dagster._core.storage.tags import RETRY_NUMBER_TAG, RETRY_STRATEGY_TAG
+from dagster._core.storage.tags import (
+    MAX_RETRIES_TAG,
+    MAX_RUNTIME_SECONDS_TAG,
+    RETRY_NUMBER_TAG,
+    RETRY_STRATEGY_TAG,
+)
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
+from resources.engine import failures
 from resources.engine.names import (
     OWNER_TAG,
     TASK_ID_TAG,
@@ -23,42 +29,33 @@ from resources.engine.names import (
 )
 from resources.engine.run_status import status_from_run
 from resources.requests import DEFAULT_BATCH_SIZE, MAX_BATCH_SIZE
+from resources.settings import load_settings
 from resources.store.database import announce_change
 from resources.store.models import DAGSTER_OWNER, Status, Task
 from resources.store.tables import MAX_DATE_LENGTH, tasks
 from resources.store.tasks import new_task_values
 from resources.timestamps import now
 
-# Dagster's default strategy goes on from the failed step, and finds nothing to do where a process
-# died after its last one.
-DEFAULT_TAGS = {RETRY_STRATEGY_TAG: ReexecutionStrategy.ALL_STEPS.value}
 NUL = "\\u0000"
 
 _OPEN = (Status.PENDING, Status.PROCESSING)
-
-WORKER_LOST = {
-    "code": "worker_lost",
-    "detail": "The process that worked on the task died. Submit the task again.",
-    "retryable": True,
-}
-INTERNAL_ERROR = {
-    "code": "internal_error",
-    "detail": "The task failed for a reason of the service's own. The operator finds it in the "
-    "run's log.",
-    "retryable": False,
-}
-RUN_DELETED = {
-    "code": "run_deleted",
-    "detail": "The task's run was deleted in Dagster. Submit the task again.",
-    "retryable": True,
+_ENDS = {
+    DagsterEventType.RUN_SUCCESS,
+    DagsterEventType.RUN_FAILURE,
+    DagsterEventType.RUN_CANCELED,
 }
 
 
-def run_added(connection: Connection, run: DagsterRun) -> DagsterRun:
+def run_added(connection: Connection, run: DagsterRun, relatives: int) -> DagsterRun:
     """Join a new run with its task; returns the run as it is to be stored.
 
     A run made for a waiting task belongs to that; a retry or re-execution of a failed task's
     run becomes its next attempt; every other run of a task type becomes a new task.
+
+    Args:
+        connection: The transaction that stores the run.
+        run: The run.
+        relatives: How many runs it was made from, one after the other, and those made of them.
     """
     task_type = task_type_of(run)
     if task_type is None:
@@ -79,7 +76,34 @@ def run_added(connection: Connection, run: DagsterRun) -> DagsterRun:
         owner = run.tags.get(OWNER_TAG, DAGSTER_OWNER)
         task = _new_task(connection, run, task_type, owner=owner)
     identity = {TASK_ID_TAG: str(task.id), OWNER_TAG: task.owner}
-    return run.with_tags({**DEFAULT_TAGS, **run.tags, **identity})
+    return run.with_tags(_engine_tags(run, relatives) | identity)
+
+
+def _engine_tags(run: DagsterRun, relatives: int) -> dict[str, str]:
+    """The run's tags, with those by which Dagster retries it and limits its time."""
+    settings = load_settings()
+    # Dagster's default strategy goes on from the failed step, and finds nothing to do where a
+    # process died after its last one.
+    strategy = {RETRY_STRATEGY_TAG: ReexecutionStrategy.ALL_STEPS.value}
+    limits = {
+        # Dagster compares it with the number of all relatives.
+        MAX_RETRIES_TAG: str(relatives + settings.task_max_attempts - 1),
+        MAX_RUNTIME_SECONDS_TAG: str(int(settings.task_max_runtime.total_seconds())),
+    }
+    tags = strategy | limits | dict(run.tags)
+    if max_runtime_of(run) is None:  # Dagster would take what is no number for no limit
+        tags[MAX_RUNTIME_SECONDS_TAG] = limits[MAX_RUNTIME_SECONDS_TAG]
+    by_hand = run.parent_run_id is not None and RETRY_NUMBER_TAG not in run.tags
+    return tags | limits if by_hand else tags  # by hand, its parent's limits are used up
+
+
+def max_runtime_of(run: DagsterRun) -> float | None:
+    """For how many seconds the run may work, as its tag says; None: that says no such thing."""
+    try:
+        seconds = float(run.tags.get(MAX_RUNTIME_SECONDS_TAG, ""))
+    except ValueError:
+        return None
+    return seconds if seconds > 0 else None
 
 
 def _next_attempt(connection: Connection, task: Task, run: DagsterRun, task_type: str) -> None:
@@ -151,20 +175,32 @@ def lock_task(connection: Connection, run_id: str) -> Task | None:
     return _task(connection, tasks.c.run_id == run_id)
 
 
+def ran_out_of_time(connection: Connection, task: Task) -> Task:
+    """Note that the task's run has worked for too long: it will fail, whatever it gets to."""
+    _set(connection, task, error=failures.MAX_RUNTIME_EXCEEDED)
+    return replace(task, error=failures.MAX_RUNTIME_EXCEEDED)
+
+
 def as_it_ends(task: Task | None, event: DagsterEvent) -> DagsterEvent:
     """The event as it is to be stored.
 
-    Once its end was asked for, a task ends cancelled, even where its run got to success or
-    failed on the way: then the run's end is written as "cancelled" too.
+    Once its end was asked for, a task ends cancelled, and one that ran out of time fails, even
+    where its run got to success or failed on the way: then the run's end is written so too. A
+    run that broke on the task database's absence has not failed but was lost.
     """
-    ends = {DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE}
-    if task is None or task.cancel_requested_at is None or event.event_type not in ends:
+    if task is None or event.event_type not in _ENDS:
         return event
-    return DagsterEvent(
-        event_type_value=DagsterEventType.RUN_CANCELED.value,
-        job_name=event.job_name,
-        message="The task was cancelled.",
-    )
+    if task.cancel_requested_at is not None:
+        return failures.cancelled(event)
+    if _has_run_out(task):
+        return failures.out_of_time(event)
+    if task.error is None and failures.is_outage(event):
+        return failures.lost(event)
+    return event
+
+
+def _has_run_out(task: Task) -> bool:
+    return task.error is not None and task.error["code"] == failures.MAX_RUNTIME_EXCEEDED["code"]
 
 
 def run_changed(
@@ -183,27 +219,20 @@ def run_changed(
     values: dict[str, Any] = {"status": status, "updated_at": at}
     if run_state is DagsterRunStatus.STARTED:
         values |= {"started_at": at, "heartbeat_at": at}
-    elif run_state is DagsterRunStatus.CANCELING and task.cancel_requested_at is None:
-        values["cancel_requested_at"] = at
+    elif run_state is DagsterRunStatus.CANCELING and not _has_run_out(task):
+        values["cancel_requested_at"] = task.cancel_requested_at or at
     if status is Status.COMPLETED and task.result is None:
-        values |= {"status": Status.FAILED, "error": INTERNAL_ERROR}
+        values |= {"status": Status.FAILED, "error": failures.INTERNAL_ERROR}
     elif status is Status.FAILED and task.error is None:
-        values["error"] = _unexplained(event)
+        values["error"] = failures.unexplained(event)
+    elif status is Status.CANCELLED:
+        values["error"] = None
     if values["status"].is_final:
         values["finished_at"] = at
     if values["status"] in {Status.FAILED, Status.CANCELLED}:
         values["result"] = None  # its files are about to be swept
     _set(connection, task, **values)
     announce_change(connection)
-
-
-def _unexplained(event: DagsterEvent) -> dict[str, Any]:
-    """Why a run failed that did not tell: an error in the code, or a process that died."""
-    reason = getattr(event.event_specific_data, "failure_reason", None)
-    in_code = {RunFailureReason.STEP_FAILURE, RunFailureReason.RUN_EXCEPTION}
-    if isinstance(event.event_specific_data, JobFailureData) and reason in in_code:
-        return INTERNAL_ERROR
-    return WORKER_LOST
 
 
 def run_deleted(connection: Connection, run_id: str) -> None:
@@ -229,7 +258,7 @@ def _end_deleted(connection: Connection, task: Task) -> None:
     end: dict[str, Any] = (
         {"status": Status.CANCELLED}
         if task.cancel_requested_at
-        else {"status": Status.FAILED, "error": RUN_DELETED}
+        else {"status": Status.FAILED, "error": failures.RUN_DELETED}
     )
     _set(connection, task, finished_at=at, updated_at=at, result=None, **end)
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 from urllib.parse import quote
 
-from dagster import DagsterEvent, DagsterRun
+from dagster import DagsterEvent, DagsterEventType, DagsterRun
 from dagster._config.config_schema import UserConfigSchema
-from dagster._core.events import EVENT_TYPE_TO_PIPELINE_RUN_STATUS, JobFailureData
+from dagster._core.errors import DagsterRunNotFoundError
+from dagster._core.events import EVENT_TYPE_TO_PIPELINE_RUN_STATUS, RunFailureReason
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.storage.base_storage import DagsterStorage
-from dagster._core.storage.dagster_run import DagsterRunStatus
+from dagster._core.storage.dagster_run import DagsterRunStatus, RunsFilter
 from dagster._core.storage.event_log.base import EventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.runs.base import RunStorage
@@ -27,6 +28,7 @@ from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.schedules.base import ScheduleStorage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster_postgres import (
     PostgresEventLogStorage,
@@ -36,9 +38,13 @@ from dagster_postgres import (
 from sqlalchemy import Connection, Engine
 
 from resources.engine import projection
+from resources.engine.failures import failure_reason
 from resources.settings import Settings, load_settings
 from resources.store.database import connect
 from resources.store.models import Task
+
+# What does not count ends as well: a task has no more runs than this, if no more are asked for.
+MOST_RUNS = 30
 
 
 @cache
@@ -78,7 +84,17 @@ class _ProjectingRunStorage(SqlRunStorage):
     def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
         """Store a new run, and join it with its task."""
         with self._transaction() as connection:
-            return super().add_run(projection.run_added(connection, dagster_run))
+            relatives = self._relatives(dagster_run)
+            return super().add_run(projection.run_added(connection, dagster_run, relatives))
+
+    def _relatives(self, run: DagsterRun) -> int:
+        if run.parent_run_id is None:
+            return 0
+        try:
+            _, group = self.get_run_group(run.parent_run_id)
+        except DagsterRunNotFoundError:  # deleted since
+            return 0
+        return len(group)
 
     def handle_run_event(
         self, run_id: str, event: DagsterEvent, update_timestamp: datetime | None = None
@@ -95,28 +111,55 @@ class _ProjectingRunStorage(SqlRunStorage):
             run = self._get_run_by_id(run_id)
             if run is None or run.is_finished:
                 return
+            if task is not None and self._exceeds_its_time(task, run, event, update_timestamp):
+                task = projection.ran_out_of_time(connection, task)
+                self.add_run_tags(run_id, {MAX_RETRIES_TAG: "0"})
             event = projection.as_it_ends(task, event)
             super().handle_run_event(run_id, event, update_timestamp)
             if task is not None:
-                self._project(connection, task, run_id, event)
+                self._project(connection, task, run, event)
+
+    def _exceeds_its_time(
+        self, task: Task, run: DagsterRun, event: DagsterEvent, at: datetime | None
+    ) -> bool:
+        """Whether Dagster's monitor ends the run because it has worked for too long.
+
+        The monitor asks for its end as a user would; what tells the two apart is the time.
+        """
+        asked = event.event_type is DagsterEventType.RUN_CANCELING
+        if not asked or task.cancel_requested_at is not None or at is None:
+            return False
+        (record,) = self.get_run_records(RunsFilter(run_ids=[run.run_id]))
+        limit = projection.max_runtime_of(run)
+        if record.start_time is None or limit is None:
+            return False
+        return at.timestamp() - record.start_time > limit
 
     def _project(
-        self, connection: Connection, task: Task, run_id: str, event: DagsterEvent
+        self, connection: Connection, task: Task, before: DagsterRun, event: DagsterEvent
     ) -> None:
-        run = self._get_run_by_id(run_id)
+        run = self._get_run_by_id(before.run_id)
         if run is None:
             return
+        if run.status == DagsterRunStatus.FAILURE and _does_not_count(before, event):
+            run = self._allow_one_more(run)
         # Dagster itself decides this only after the event, when the task was read already.
         will_retry = run.status == DagsterRunStatus.FAILURE and self._will_retry(run, event)
         projection.run_changed(connection, task, run.status, event, will_retry=will_retry)
 
     def _will_retry(self, run: DagsterRun, event: DagsterEvent) -> bool:
-        data = event.event_specific_data
-        reason = data.failure_reason if isinstance(data, JobFailureData) else None
         instance = self._instance
         return instance.run_retries_enabled and auto_reexecution_should_retry_run(
-            instance, run, reason
+            instance, run, failure_reason(event)
         )
+
+    def _allow_one_more(self, run: DagsterRun) -> DagsterRun:
+        limit = run.tags.get(MAX_RETRIES_TAG, "")
+        if not limit.isdecimal() or int(limit) >= MOST_RUNS:
+            return run
+        more = {MAX_RETRIES_TAG: str(int(limit) + 1)}
+        self.add_run_tags(run.run_id, more)
+        return run.with_tags({**run.tags, **more})
 
     def delete_run(self, run_id: str) -> None:
         """Delete a run; its task, if open, has failed."""
@@ -129,6 +172,17 @@ class _ProjectingRunStorage(SqlRunStorage):
         with self._transaction() as connection:
             projection.all_runs_deleted(connection)
             super().wipe()
+
+
+def _does_not_count(run: DagsterRun, event: DagsterEvent) -> bool:
+    """Whether the failure is no fault of the task's: its job had not begun, or was interrupted.
+
+    As by a stop of the service.
+    """
+    not_begun = {DagsterRunStatus.NOT_STARTED, DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING}
+    return (
+        run.status in not_begun or failure_reason(event) is RunFailureReason.UNEXPECTED_TERMINATION
+    )
 
 
 class _SqliteRuns(_ProjectingRunStorage, SqliteRunStorage):

@@ -1,8 +1,9 @@
 """A task as its run uses it: claim, report, publish.
 
 ``tasks.run_id`` is the fencing token. Every write here is one UPDATE that hits a row only while
-the task is being processed by this run and nobody asked for its end; a write that hits none means
-"stop, and touch nothing". (Dagster's RUN_START makes a task "processing" before its job begins.)
+the task is being processed by this run, nobody asked for its end, and it has not run out of time;
+a write that hits none means "stop, and touch nothing". (Dagster's RUN_START makes a task
+"processing" before its job begins.)
 """
 
 from dataclasses import dataclass
@@ -87,16 +88,31 @@ class AttemptStore:
             AttemptSuperseded: Cancelled, or another run's by now.
             Unavailable: The database does not answer.
         """
-        self._write_fenced(
-            error={"code": error.code, "detail": error.detail, "retryable": error.retryable}
-        )
+        told = {"code": error.code, "detail": error.detail, "retryable": error.retryable}
+        try:
+            self._write_fenced(error=told)
+        except AttemptSuperseded:
+            if self._told() != told:  # it is, when this is done twice
+                raise
 
-    def _mine(self) -> ColumnElement[bool]:
+    def _told(self) -> dict[str, Any] | None:
+        """The error that stands in the row while the task is this run's."""
+        with read_transaction(self.engine) as connection:
+            told: dict[str, Any] | None = connection.scalar(
+                select(tasks.c.error).where(self._held())
+            )
+        return told
+
+    def _held(self) -> ColumnElement[bool]:
         return and_(
             tasks.c.run_id == self.run_id,
             tasks.c.status == Status.PROCESSING,
             tasks.c.cancel_requested_at.is_(None),
         )
+
+    def _mine(self) -> ColumnElement[bool]:
+        """Held, and not about to fail, as one is that ran out of time."""
+        return and_(self._held(), tasks.c.error.is_(None))
 
     def _write_fenced(self, **values: Any) -> None:
         with write_transaction(self.engine) as connection:

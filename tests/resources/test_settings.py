@@ -21,6 +21,8 @@ PLAIN = {
     "ui_port": ("65535", 65535),
     "public_url": ("https://tasks.example.com/base/", "https://tasks.example.com/base"),
     "slots": ("64", 64),
+    "task_max_attempts": ("5", 5),
+    "task_max_runtime": ("PT90M", timedelta(minutes=90)),
     "result_retention": ("PT36H", timedelta(hours=36)),
     "log_level": ("debug", "debug"),
 }
@@ -63,6 +65,7 @@ def test_without_any_variable_the_demo_runs_in_this_folder(
     assert settings.datasets == PROJECT_ROOT / "datasets.toml"
     assert (settings.api_host, settings.api_port) == ("127.0.0.1", 8000)
     assert (settings.slots, settings.result_retention) == (2, timedelta(days=7))
+    assert (settings.task_max_attempts, settings.task_max_runtime) == (3, timedelta(days=1))
 
 
 def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.storage.tags import TAGS_TO_MAYBE_OMIT_ON_RETRY
 from dagster._core.workspace.load_target import GrpcServerTarget
 from sqlalchemy import URL, Engine
 
@@ -17,7 +18,10 @@ from pipelines.definitions import defs
 from resources.engine.home import prepare_home
 from resources.engine.names import run_config
 from resources.engine.storage import state_engine
+from resources.requests import TaskRequest
 from resources.settings import CODE_LOCATION, Settings, load_settings
+from resources.store.models import Task
+from resources.store.tasks import TaskStore
 from tests.conftest import temporary_database
 from tests.support.waiting import eventually
 
@@ -108,6 +112,25 @@ def engine(instance: DagsterInstance) -> Engine:
     return state_engine()
 
 
+@pytest.fixture
+def store(engine: Engine) -> TaskStore:
+    return TaskStore(engine)
+
+
+@pytest.fixture
+def task(store: TaskStore) -> Task:
+    """A task of alice, waiting to be handed over."""
+    request = TaskRequest(task_type="bookings_export")
+    return store.submit(request, owner="alice", request_id="r", idempotency_key=None).task
+
+
+def stored(instance: DagsterInstance, run: DagsterRun) -> DagsterRun:
+    """The run as Dagster has it."""
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    return found
+
+
 RunMaker = Callable[..., DagsterRun]
 
 
@@ -126,12 +149,14 @@ def new_run(instance: DagsterInstance) -> RunMaker:
         job = defs.resolve_job_def("bookings_export")
         root = (parent.root_run_id or parent.run_id) if parent else None
         lineage = {"dagster/root_run_id": root} if root else {}
+        inherited = parent.tags.items() if parent else ()
+        kept = {tag: value for tag, value in inherited if tag not in TAGS_TO_MAYBE_OMIT_ON_RETRY}
         return instance.create_run_for_job(
             job,
             run_id=run_id,
             run_config=run_config("bookings_export", parameters),
             status=status,
-            tags={**(parent.tags if parent else {}), **lineage, **(tags or {})},
+            tags={**kept, **lineage, **(tags or {})},
             parent_run_id=parent.run_id if parent else None,
             root_run_id=root,
         )

@@ -95,7 +95,8 @@ def test_dagster_yaml_survives_what_stock_settings_do_not(instance: DagsterInsta
     assert instance.run_monitoring_cancel_timeout_seconds == 10
     assert instance.run_monitoring_max_resume_run_attempts == 0
     assert instance.run_retries_enabled
-    assert instance.run_retries_max_retries == 2
+    assert instance.run_monitoring_max_runtime_seconds == 120  # of runs that are no task
+    assert instance.run_retries_max_retries == 0  # likewise
     assert not instance.run_retries_retry_on_asset_or_op_failure
     assert not instance.telemetry_enabled
 

@@ -1,8 +1,9 @@
 """Handing over and stopping can be done twice, or half and then again."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
@@ -18,8 +19,9 @@ from resources.engine.dispatcher import (
     has_future,
     stop_run,
 )
+from resources.engine.failures import INTERNAL_ERROR
 from resources.engine.names import parameters_of
-from resources.engine.projection import INTERNAL_ERROR
+from resources.errors import TaskNotCancellable
 from resources.requests import TaskRequest
 from resources.results import ResultStore
 from resources.store.models import Principal, Role, Status, Task
@@ -41,11 +43,6 @@ def workspace_context(
 @pytest.fixture
 def workspace(workspace_context: WorkspaceProcessContext) -> BaseWorkspaceRequestContext:
     return workspace_context.create_request_context()
-
-
-@pytest.fixture
-def store(engine: Engine) -> TaskStore:
-    return TaskStore(engine)
 
 
 @pytest.fixture
@@ -155,6 +152,29 @@ def test_what_died_between_creating_and_submitting_is_submitted_by_the_next_pass
     dispatcher._pass(workspace_context)
 
     assert state_of(instance, task) == DagsterRunStatus.QUEUED
+
+
+def test_a_task_that_is_cancelled_while_others_are_handed_over_gets_no_run(
+    instance: DagsterInstance,
+    workspace_context: WorkspaceProcessContext,
+    dispatcher: Dispatcher,
+    store: TaskStore,
+    task: Task,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    request = TaskRequest(task_type="bookings_export")
+    later = store.submit(request, owner="alice", request_id="r", idempotency_key=None).task
+
+    def cancel_the_later(*given: Any) -> None:
+        with suppress(TaskNotCancellable):
+            store.cancel(later.id, ALICE)
+        hand_over(*given)
+
+    monkeypatch.setattr("resources.engine.dispatcher.hand_over", cancel_the_later)
+    dispatcher._pass(workspace_context)
+
+    (run,) = instance.get_runs()
+    assert run.run_id == task.run_id
 
 
 def test_a_task_that_dagster_refuses_holds_up_no_other_and_fails_in_the_end(

@@ -14,10 +14,9 @@ from dagster import (
 from dagster._core.events import JobFailureData, RunFailureReason
 from sqlalchemy import Engine, select, update
 
-from resources.engine import projection
+from resources.engine import failures, projection
 from resources.engine.names import OWNER_TAG, TASK_ID_TAG
 from resources.errors import AttemptSuperseded, TaskFailed
-from resources.requests import TaskRequest
 from resources.store.attempts import AttemptStore
 from resources.store.models import DAGSTER_OWNER, Principal, Role, Status, Task
 from resources.store.tables import tasks
@@ -26,18 +25,6 @@ from tests.resources.engine.conftest import RunMaker
 
 ADMIN = Principal("root", Role.ADMIN)
 RESULT = {"rows": 3, "bytes": 10, "files": 1, "folder": "1/x"}
-
-
-@pytest.fixture
-def store(engine: Engine) -> TaskStore:
-    return TaskStore(engine)
-
-
-@pytest.fixture
-def task(store: TaskStore) -> Task:
-    """A task of alice, waiting to be handed over."""
-    request = TaskRequest(task_type="bookings_export")
-    return store.submit(request, owner="alice", request_id="r", idempotency_key=None).task
 
 
 @pytest.fixture
@@ -125,7 +112,7 @@ def test_success_without_a_published_result_is_a_failure(
 
     after = now_of(store, task)
     assert after.status is Status.FAILED
-    assert after.error == projection.INTERNAL_ERROR
+    assert after.error == failures.INTERNAL_ERROR
 
 
 def test_a_lost_worker_is_tried_three_times_and_never_shown_as_failed_in_between(
@@ -142,7 +129,7 @@ def test_a_lost_worker_is_tried_three_times_and_never_shown_as_failed_in_between
             report(instance, run, DagsterEventType.RUN_START)
 
     assert statuses == [(1, Status.PENDING), (2, Status.PENDING), (3, Status.FAILED)]
-    assert now_of(store, task).error == projection.WORKER_LOST
+    assert now_of(store, task).error == failures.WORKER_LOST
 
 
 def test_a_clean_failure_is_final_and_keeps_its_reason(
@@ -296,7 +283,7 @@ def test_wiping_all_runs_fails_every_task_that_dagster_had(
     instance.wipe()
 
     after = now_of(store, task)
-    assert (after.status, after.error) == (Status.FAILED, projection.RUN_DELETED)
+    assert (after.status, after.error) == (Status.FAILED, failures.RUN_DELETED)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +310,7 @@ def test_deleting_the_run_of_an_open_task_fails_it(
     instance.delete_run(run.run_id)
 
     after = now_of(store, task)
-    assert (after.status, after.error) == (Status.FAILED, projection.RUN_DELETED)
+    assert (after.status, after.error) == (Status.FAILED, failures.RUN_DELETED)
 
 
 def test_a_run_that_nobody_asked_for_over_rest_is_a_task_of_dagster(

@@ -71,6 +71,10 @@ def failed(rows: Rows, task: Task) -> None:
     rows.set(task, status=Status.FAILED, finished_at=now())
 
 
+def out_of_time(rows: Rows, task: Task) -> None:
+    rows.set(task, error={"code": "max_runtime_exceeded", "detail": "…", "retryable": False})
+
+
 def completed(rows: Rows, task: Task) -> None:
     rows.set(task, status=Status.COMPLETED, result={"rows": 1}, finished_at=now())
 
@@ -89,6 +93,7 @@ def deleted(rows: Rows, task: Task) -> None:
         cancelled_before_it_started,
         not_started,
         failed,
+        out_of_time,
         completed,
         deleted,
     ],
@@ -118,6 +123,13 @@ def test_run_writes_its_own_task_alone(
     use(attempt)
     assert rows.read(task) != before
     assert rows.read(other) == untouched
+
+
+def test_error_may_be_recorded_twice(rows: Rows, task: Task, attempt: AttemptStore) -> None:
+    attempt.record_error(FAILURE)
+    once = rows.all()
+    attempt.record_error(FAILURE)
+    assert rows.all() == once
 
 
 def test_claim_gives_the_task_and_a_sign_of_life(
