@@ -1,6 +1,6 @@
 """What a task type's job does: takes its run config, does the task, and tells how it ended."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from types import UnionType
@@ -12,6 +12,7 @@ from dagster import (
     Failure,
     MaterializeResult,
     MetadataValue,
+    RetryRequested,
     TableColumn,
     TableSchema,
 )
@@ -28,6 +29,8 @@ from resources.errors import (
     AttemptSuperseded,
     DeclarationError,
     InvalidRequest,
+    SourceAway,
+    SourceRefused,
     SourceUnavailable,
     TaskFailed,
 )
@@ -42,6 +45,18 @@ from resources.source.masking import load_masking
 from resources.store.attempts import AttemptStore
 from resources.store.models import Task
 from resources.task_types.base import TaskType
+
+# A source that is away for a few seconds costs no task: the run starts over, within its attempt.
+# While it waits it does not see a cancellation, but at once afterwards.
+SOURCE_RETRIES = 4
+SOURCE_RETRY_SECONDS = 2
+SOURCE_UNAVAILABLE = (
+    "The source database did not answer, or ended the query. Submit the task again later."
+)
+SOURCE_REFUSED = (
+    "The source database refused the query, or failed in it. The operator finds the reason in the "
+    "source's log."
+)
 
 
 def config_model(task_type: TaskType) -> type[Config]:
@@ -91,7 +106,7 @@ def run_export(
         )
     settings = load_settings()
     attempt = AttemptStore(state_engine(), context.run_id)
-    with _failures_told(context, attempt), interrupts_noted() as interrupted:
+    with interrupts_noted() as interrupted, _failures_told(context, attempt, interrupted):
         task = patiently(attempt.claim)
         if task.result is not None:
             return MaterializeResult(metadata={"task": task.id, "rows": task.result["rows"]})
@@ -113,7 +128,9 @@ def run_export(
 
 
 @contextmanager
-def _failures_told(context: AssetExecutionContext, attempt: AttemptStore) -> Iterator[None]:
+def _failures_told(
+    context: AssetExecutionContext, attempt: AttemptStore, interrupted: Callable[[], bool]
+) -> Iterator[None]:
     """Turn this service's errors into the task's ``error`` and the end of the run."""
     try:
         yield
@@ -122,6 +139,10 @@ def _failures_told(context: AssetExecutionContext, attempt: AttemptStore) -> Ite
     except AttemptSuperseded:
         end_as_cancelled(context.instance, context.run_id)
     except (TaskFailed, InvalidRequest, DeclarationError, SourceUnavailable) as error:
+        if interrupted():  # which may well be why
+            end_as_interrupted()
+        if isinstance(error, SourceAway) and context.retry_number < SOURCE_RETRIES:
+            raise RetryRequested(SOURCE_RETRIES, SOURCE_RETRY_SECONDS) from error
         failure = _as_task_failure(error)
         try:
             patiently(lambda: attempt.record_error(failure))
@@ -138,8 +159,10 @@ def _as_task_failure(error: Exception) -> TaskFailed:
             return error
         case InvalidRequest():
             return TaskFailed("invalid_request", str(error), retryable=False)
+        case SourceRefused():
+            return TaskFailed("source_refused", SOURCE_REFUSED, retryable=False)
         case SourceUnavailable():
-            return TaskFailed("source_unavailable", str(error), retryable=True)
+            return TaskFailed("source_unavailable", SOURCE_UNAVAILABLE, retryable=True)
         case _:
             detail = "The dataset's declaration does not fit the source. Tell the operator."
             return TaskFailed("dataset_unusable", detail, retryable=False)

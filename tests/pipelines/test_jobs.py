@@ -1,17 +1,38 @@
 """The jobs as Dagster and its launchpad see them."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from dagster import AssetKey, DagsterInvalidConfigError, validate_run_config
+from dagster import (
+    AssetKey,
+    DagsterInvalidConfigError,
+    Failure,
+    RetryRequested,
+    validate_run_config,
+)
+from dagster._core.errors import DagsterExecutionInterruptedError
+from sqlalchemy import Engine, select, update
 
 from pipelines.definitions import defs
 from pipelines.export_assets import export_definitions
-from pipelines.jobs import config_model
+from pipelines.jobs import SOURCE_RETRIES, _failures_told, config_model
 from resources.engine.names import run_config
+from resources.errors import (
+    DeclarationError,
+    SourceAway,
+    SourceRefused,
+    SourceUnavailable,
+    TaskFailed,
+)
 from resources.requests import DEFAULT_BATCH_SIZE, TaskRequest
 from resources.settings import PROJECT_ROOT, Settings
 from resources.source.declarations import load_declarations
+from resources.store.attempts import AttemptStore
+from resources.store.models import Status
+from resources.store.tables import tasks
+from resources.store.tasks import TaskStore
 from resources.task_types import REGISTRY
 from resources.task_types.base import TaskType
 from resources.task_types.export_options import ExportOptions
@@ -95,3 +116,68 @@ def test_datasets_that_cannot_be_read_leave_the_jobs_as_they_are(
 
     assert made.resolve_job_def("bookings_export").description
     assert "is not TOML" in caplog.text
+
+
+@pytest.fixture
+def attempt(sqlite_engine: Engine) -> AttemptStore:
+    """The attempt of a task that is being processed."""
+    request = TaskRequest(task_type="bookings_export")
+    store = TaskStore(sqlite_engine)
+    task = store.submit(request, owner="alice", request_id="r", idempotency_key=None).task
+    with sqlite_engine.begin() as connection:
+        connection.execute(update(tasks).values(status=Status.PROCESSING))
+    return AttemptStore(sqlite_engine, task.run_id)
+
+
+def fail(
+    attempt: AttemptStore, error: Exception, *, retry_number: int, interrupted: bool = False
+) -> None:
+    """A job that raises ``error``, at its so-many-th retry."""
+    context: Any = SimpleNamespace(retry_number=retry_number, run_id=attempt.run_id)
+    with _failures_told(context, attempt, lambda: interrupted):
+        raise error
+
+
+def told(attempt: AttemptStore) -> Any:
+    with attempt.engine.connect() as connection:
+        error = connection.scalar(select(tasks.c.error))
+    return error and (error["code"], error["retryable"])
+
+
+@pytest.mark.parametrize("retry_number", [0, SOURCE_RETRIES - 1])
+def test_a_source_that_is_away_is_asked_again(attempt: AttemptStore, retry_number: int) -> None:
+    with pytest.raises(RetryRequested):
+        fail(attempt, SourceAway(), retry_number=retry_number)
+
+    assert told(attempt) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "retry_number", "expected"),
+    [
+        (SourceAway(), SOURCE_RETRIES, ("source_unavailable", True)),
+        (SourceUnavailable(), 0, ("source_unavailable", True)),  # it took too long
+        (SourceRefused(), 0, ("source_refused", False)),
+        (DeclarationError(), 0, ("dataset_unusable", False)),
+        (TaskFailed("count_mismatch", "…", retryable=True), 0, ("count_mismatch", True)),
+    ],
+    ids=repr,
+)
+def test_what_would_fail_again_fails_the_task_with_its_reason(
+    attempt: AttemptStore, error: Exception, retry_number: int, expected: tuple[str, bool]
+) -> None:
+    with pytest.raises(Failure) as failure:
+        fail(attempt, error, retry_number=retry_number)
+
+    assert told(attempt) == expected
+    assert not failure.value.allow_retries
+
+
+@pytest.mark.parametrize("error", [SourceAway(), TaskFailed("code", "…", retryable=False)])
+def test_an_interrupted_job_tells_no_reason_of_its_own(
+    attempt: AttemptStore, error: Exception
+) -> None:
+    with pytest.raises(DagsterExecutionInterruptedError):
+        fail(attempt, error, retry_number=SOURCE_RETRIES, interrupted=True)
+
+    assert told(attempt) is None

@@ -1,7 +1,10 @@
 """A run keeps in touch with its task, and stops when the task is no longer its own."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -11,6 +14,7 @@ from pipelines import run_control
 from pipelines.run_control import Progress, RunControl
 from resources.errors import AttemptInterrupted, AttemptSuperseded, Unavailable
 from resources.requests import TaskRequest
+from resources.settings import PROJECT_ROOT
 from resources.store.attempts import AttemptStore
 from resources.store.models import Principal, Role, Status, Task
 from resources.store.tables import tasks
@@ -99,6 +103,71 @@ def test_a_run_whose_task_another_run_has_taken_is_told(
         eventually(control._stopped.is_set, within=5)
         with pytest.raises(AttemptSuperseded), control.interruptible(lambda: None):
             pass
+
+
+DEAF = """
+import sys
+from sqlalchemy import URL
+from pipelines import run_control
+from pipelines.run_control import RunControl
+from resources.settings import PROJECT_ROOT
+from resources.store.attempts import AttemptStore
+from resources.store.database import connect
+
+path, run_id, limit, work = sys.argv[1:]
+setattr(run_control, limit, 2)
+run_control.CANCEL_POLL_SECONDS = 0.1
+attempt = AttemptStore(connect(URL.create("sqlite", database=path)), run_id)
+with RunControl(attempt):
+    print("at work", flush=True)
+    exec(work)
+"""
+SLEEP = "import time; time.sleep(600)"
+# Matching takes for ever, and lets no other thread run.
+HOLD_ON = "import re; re.match('(a+)+$', 'a' * 60 + 'b')"
+
+
+@contextmanager
+def deaf_run(engine: Engine, task: Task, limit: str, work: str) -> Iterator[subprocess.Popen[str]]:
+    """A run at work that takes no notice of anything; one of its limits is two seconds."""
+    database = engine.url.database or ""
+    process = subprocess.Popen(
+        [sys.executable, "-c", DEAF, database, task.run_id, limit, work],
+        cwd=PROJECT_ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "at work\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_run_that_must_stop_and_does_not_is_ended(sqlite_engine: Engine, task: Task) -> None:
+    with deaf_run(sqlite_engine, task, "STOP_SECONDS", SLEEP) as process:
+        TaskStore(sqlite_engine).cancel(task.id, ALICE)
+
+        assert process.wait(20) == 1
+
+
+def test_a_run_that_lets_nobody_watch_it_ends_and_tells_no_stack(
+    sqlite_engine: Engine, task: Task
+) -> None:
+    with deaf_run(sqlite_engine, task, "STALL_SECONDS", HOLD_ON) as process:
+        assert process.wait(20) == 1
+        assert process.stderr.read() == ""  # type: ignore[union-attr]
+
+
+def test_a_run_that_is_watched_may_work_for_as_long_as_it_likes(
+    sqlite_engine: Engine, task: Task
+) -> None:
+    longer_than_the_limit = "import time; time.sleep(5)"
+    with deaf_run(sqlite_engine, task, "STALL_SECONDS", longer_than_the_limit) as process:
+        assert process.wait(20) == 0
 
 
 def test_an_interrupted_run_is_told_that_it_was_interrupted(attempt: AttemptStore) -> None:
