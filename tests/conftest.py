@@ -14,9 +14,16 @@ from resources.settings import load_settings, with_driver
 from resources.store.database import connect
 from resources.store.migrate import migrate
 from resources.store.tables import metadata
+from tests.support import ledger
 
 DEFAULT_POSTGRES_URL = "postgresql://postgres@127.0.0.1:5432/postgres"
 DEFAULT_MYSQL_URL = "mysql://root@127.0.0.1:3306"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """After the fault tests: what they did, and what became of the tasks."""
+    for line in ledger.table():
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy import URL
 from resources.store.models import Role
 from tests.conftest import temporary_database
 from tests.support.service import Client, Service
-from tests.support.sources import DATASETS, make_postgres_source, make_sqlite_source
+from tests.support.sources import DATASETS, make_postgres_source, make_sqlite_source, queries_on
 
 
 @dataclass(frozen=True)
@@ -100,3 +101,9 @@ def alice(client_of: ClientMaker, request: pytest.FixtureRequest) -> Client:
 def results_of(service: Service, task_id: int) -> list[Path]:
     """The files of a task that lie in the results folder."""
     return [path for path in (service.home / "results" / str(task_id)).rglob("*") if path.is_file()]
+
+
+def left_of(service: Service, source: URL, *tasks: Mapping[str, Any]) -> list[object]:
+    """What there is of ``tasks``, while no others run: processes, queries and files."""
+    files = [file for task in tasks for file in results_of(service, task["id"])]
+    return [*service.run_processes(), *queries_on(source), *files]

@@ -3,9 +3,11 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,10 @@ def free_port() -> int:
     """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
+
+
+class NotRunning(AssertionError):
+    """A part of the service that is not there just now."""
 
 
 class Service:
@@ -86,6 +92,22 @@ class Service:
             self.process.kill()
             self.process.wait()
 
+    def kill_and_start(self) -> None:
+        """SIGKILL; once every process has ended with it, ``workers up`` anew."""
+        self.kill()
+        eventually(lambda: self.left() == [], within=STOP_SECONDS)
+        self.start()
+
+    def left(self) -> list[int]:
+        """Every process that works for the service, whoever its parent is."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                mine = process.environ().get("WORKERS_HOME") == str(self.home)
+                if mine and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process.pid)
+        return found
+
     def part(self, name: str) -> psutil.Process:
         """The process of one part: ``api``, ``daemon``, ``code-server`` or ``ui``."""
         assert self.process is not None
@@ -102,13 +124,55 @@ class Service:
                 continue
             if command[1 : 1 + len(mark)] == mark:
                 return child
-        raise AssertionError(f"{name} does not run")
+        raise NotRunning(name)
+
+    def run_processes(self) -> list[psutil.Process]:
+        """The processes of runs, oldest first; the code server has a helper process besides."""
+        found = []
+        for child in self.part("code-server").children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it has just died
+                if any("spawn_main" in word for word in child.cmdline()):
+                    found.append(child)
+        return found
 
     def processes(self) -> list[psutil.Process]:
         """Every process of the service that is alive."""
         assert self.process is not None
         top = psutil.Process(self.process.pid)
         return [top, *top.children(recursive=True)]
+
+    @contextmanager
+    def suspended(self, *names: str) -> Iterator[None]:
+        """The parts ``names`` do nothing while inside."""
+        parts = [self.part(name) for name in names]
+        eventually(lambda: self._suspend(parts), within=10)
+        try:
+            yield
+        finally:
+            for part in parts:
+                part.resume()
+
+    def _suspend(self, parts: list[psutil.Process]) -> bool:
+        """Suspend ``parts``, but not in the middle of a write: its lock would stop everybody."""
+        for part in parts:
+            part.suspend()
+        if self._is_writable():
+            return True
+        for part in parts:
+            part.resume()
+        return False
+
+    def _is_writable(self) -> bool:
+        file = self.home / "state" / "runs.db"
+        if not file.exists():  # PostgreSQL locks rows
+            return True
+        with closing(sqlite3.connect(file, timeout=0.5)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            connection.rollback()
+        return True
 
     @property
     def api_url(self) -> str:

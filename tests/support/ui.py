@@ -20,6 +20,10 @@ query($id: ID!) {
     }
   }
 }"""
+EVENTS = """
+query($id: ID!) {
+  runOrError(runId: $id) { ... on Run { eventConnection { events { __typename } } } }
+}"""
 TERMINATE = """
 mutation($id: String!, $policy: TerminateRunPolicy) {
   terminateRun(runId: $id, terminatePolicy: $policy) { __typename }
@@ -29,6 +33,27 @@ RE_EXECUTE = """
 mutation($params: ReexecutionParams!) {
   launchRunReexecution(reexecutionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+  }
+}"""
+
+BACKFILL = """
+mutation($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
+  }
+}"""
+CANCEL_BACKFILL = """
+mutation($id: String!) {
+  cancelPartitionBackfill(backfillId: $id) {
+    __typename ... on PythonError { message }
+  }
+}"""
+BACKFILL_STATUS = """
+query($id: String!) {
+  partitionBackfillOrError(backfillId: $id) {
+    __typename
+    ... on PartitionBackfill { status runs(limit: 100) { runId } }
+    ... on PythonError { message }
   }
 }"""
 
@@ -47,9 +72,18 @@ class Ui:
         (field,) = answer["data"].values()
         return dict(field)
 
-    def re_execute(self, run_id: str) -> str:
-        """Run again from the start; the new run's id."""
-        answer = self.ask(RE_EXECUTE, params={"parentRunId": run_id, "strategy": "ALL_STEPS"})
+    def status(self, run_id: str) -> str | None:
+        """The run's state; None: there is no such run."""
+        return self.ask(RUN, id=run_id).get("status")
+
+    def has_event(self, run_id: str, kind: str) -> bool:
+        """Whether the run's log has an event of that GraphQL type."""
+        events = self.ask(EVENTS, id=run_id)["eventConnection"]["events"]
+        return kind in {each["__typename"] for each in events}
+
+    def re_execute(self, run_id: str, strategy: str = "ALL_STEPS") -> str:
+        """Run again, from the start where nothing else is said; the new run's id."""
+        answer = self.ask(RE_EXECUTE, params={"parentRunId": run_id, "strategy": strategy})
         assert answer["__typename"] == "LaunchRunSuccess", answer
         return str(answer["run"]["runId"])
 
@@ -71,6 +105,19 @@ class Ui:
             "assetSelection": [{"path": ["exports", asset]} for asset in assets],
         }
         return self._launch({"selector": selector})
+
+    def backfill(self, *assets: str) -> str:
+        """Backfill all there is of exports; the backfill's id."""
+        selection = [{"path": ["exports", asset]} for asset in assets]
+        params = {"assetSelection": selection, "allPartitions": True}
+        answer = self.ask(BACKFILL, params=params)
+        assert answer["__typename"] == "LaunchBackfillSuccess", answer
+        return str(answer["backfillId"])
+
+    def backfill_status(self, backfill_id: str) -> tuple[str, list[str]]:
+        """A backfill's state, and the ids of its runs."""
+        answer = self.ask(BACKFILL_STATUS, id=backfill_id)
+        return str(answer["status"]), [str(run["runId"]) for run in answer["runs"]]
 
     def _launch(self, params: dict[str, Any]) -> str:
         answer = self.ask(LAUNCH, params=params)
