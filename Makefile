@@ -31,7 +31,7 @@ check: $(VENV)/.developing ## Types
 test: $(VENV)/.developing ## All tests but the slow fault tests, with the real processes
 	$(BIN)/python -m pytest -m "not faults" $(ARGS)
 
-test-faults: $(VENV)/.developing ## The slow fault tests: what the service stands on is taken away
+test-faults: $(VENV)/.developing ## The slow fault tests: processes crash, databases go away
 	$(BIN)/python -m pytest -m faults $(ARGS)
 
 # Apart from the tests: being traced makes every process of the service half as slow again.

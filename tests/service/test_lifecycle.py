@@ -33,11 +33,14 @@ def own_service(setup: Setup, tmp_path: Path, backend: str) -> Iterator[Service]
     """A service of this test's own, not started yet; on SQLite, for these say nothing of it."""
     if backend != "sqlite":
         pytest.skip("starting and stopping does not depend on the database")
-    service = Service(tmp_path / "home", setup.environment)
+    # One attempt for each task: what costs one fails it.
+    environment = {**setup.environment, "WORKERS_TASK_MAX_ATTEMPTS": "1"}
+    service = Service(tmp_path / "home", environment)
     yield service
     service.kill()
 
 
+@pytest.mark.faults
 def test_a_part_that_dies_is_started_again_and_tasks_go_on(alice: Client, service: Service) -> None:
     for name in ("code-server", "daemon", "ui", "api"):
         before = service.part(name)
@@ -64,6 +67,7 @@ def _answers(client: Client) -> bool:
         return False
 
 
+@pytest.mark.faults
 def test_tasks_wait_while_the_code_server_is_stopped_and_then_run(
     alice: Client, service: Service
 ) -> None:
@@ -81,27 +85,15 @@ def test_tasks_wait_while_the_code_server_is_stopped_and_then_run(
         alice.until(task["id"], "completed", within=90)
 
 
-def test_a_task_whose_run_process_dies_is_run_again(alice: Client, service: Service) -> None:
-    task = alice.submit(filters={"status": "big"})
-    eventually(lambda: alice.task(task["id"])["progress"]["processed"] > 0, within=60)
-
-    workers = service.part("code-server").children(recursive=True)
-    run = max(workers, key=lambda process: process.memory_info().rss)
-    run.kill()
-
-    eventually(lambda: alice.task(task["id"])["attempt"] == 2, within=60)
-    alice.until(task["id"], "processing", within=60)
-    alice.cancel(task["id"])
-    alice.until(task["id"], "cancelled", within=15)
-
-
-def test_stopping_leaves_no_process_and_what_was_accepted_runs_after_the_next_start(
+@pytest.mark.faults
+def test_stopping_leaves_no_process_and_costs_no_attempt_of_what_was_accepted(
     own_service: Service,
 ) -> None:
     own_service.start()
     client = own_service.client("alice")
     running = client.submit(filters={"status": "big"})
     client.until(running["id"], "processing")
+    starting = client.submit(**WANTED)
     processes = own_service.processes()
 
     assert own_service.stop() == 0
@@ -110,6 +102,7 @@ def test_stopping_leaves_no_process_and_what_was_accepted_runs_after_the_next_st
     assert not (own_service.home / "run" / "code.sock").exists()
 
     own_service.start()
+    client.until(starting["id"], "completed", within=60)
     client.until(running["id"], "processing", within=60)
     client.cancel(running["id"])
     client.until(running["id"], "cancelled", within=15)

@@ -1,0 +1,74 @@
+"""A hundred tasks are cancelled at the same time, four of them at work."""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import temporary_database
+from tests.service.conftest import Setup, left_of, running
+from tests.support.service import Client, Service
+from tests.support.waiting import always, eventually
+
+pytestmark = [pytest.mark.service, pytest.mark.faults]
+
+SLOTS = 4
+TASKS = 100
+# What is promised, from the last answer on.
+CANCEL_SECONDS = 10
+WATCH_SECONDS = 5
+
+
+@pytest.fixture
+def wide(
+    setup: Setup, backend: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Service]:
+    """A service with four slots and a state of its own."""
+    environment = {**setup.environment, "WORKERS_SLOTS": str(SLOTS)}
+    with ExitStack() as stack:
+        if backend == "postgresql":
+            server = request.getfixturevalue("postgres_server")
+            state = stack.enter_context(temporary_database(server))
+            environment["WORKERS_DATABASE_URL"] = state.render_as_string(hide_password=False)
+        yield stack.enter_context(running(tmp_path / "home", environment))
+
+
+@pytest.fixture
+def alice(wide: Service) -> Iterator[Client]:
+    client = wide.client("alice")
+    yield client
+    client.close()
+
+
+def statuses(alice: Client) -> Counter[str]:
+    """How many of the tasks have which status."""
+    page = alice.http.get("/", params={"page_size": TASKS}).json()["results"]
+    return Counter(task["status"] for task in page)
+
+
+def is_over(wide: Service, alice: Client, setup: Setup, tasks: list[dict[str, Any]]) -> bool:
+    """All are cancelled, and nothing of them is left."""
+    ended = statuses(alice) == {"cancelled": TASKS}
+    return ended and left_of(wide, setup.source, *tasks) == []
+
+
+@pytest.mark.parametrize("at_work", [SLOTS, 1], ids=["all slots busy", "while handing over"])
+def test_a_hundred_tasks_that_are_cancelled_at_once_end_soon_and_leave_nothing(
+    wide: Service, alice: Client, setup: Setup, at_work: int
+) -> None:
+    kinds = ("big", "slow")
+    tasks = [alice.submit(filters={"status": kinds[n % 2]}) for n in range(TASKS)]
+    eventually(lambda: statuses(alice)["processing"] >= at_work, within=60)
+
+    with ThreadPoolExecutor(TASKS) as pool:
+        answers = list(pool.map(lambda task: alice.cancel(task["id"]).status_code, tasks))
+
+    assert set(answers) == {200, 202}
+    eventually(lambda: is_over(wide, alice, setup, tasks), within=CANCEL_SECONDS)
+    always(lambda: is_over(wide, alice, setup, tasks), during=WATCH_SECONDS)
+    after = alice.submit(filters={"status": "pending"})
+    alice.until(after["id"], "completed")
