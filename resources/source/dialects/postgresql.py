@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from psycopg2 import extensions
+from psycopg2 import DatabaseError, extensions
 from psycopg2.extensions import new_array_type, new_type, register_type
 from sqlalchemy import (
     URL,
@@ -54,6 +54,9 @@ _SESSION = {
     "extra_float_digits": "1",
     "client_encoding": "UTF8",
 }
+# How often the server looks whether the process that asked is still there.
+CLIENT_CHECK_SECONDS = 5
+_LOOKS_SINCE = 140_000
 _QUERY_CANCELED = "57014"
 _NO_CONNECTION = "08000"
 # By the class of their codes: no connection, no resources, an operator's doing, the system's fault;
@@ -148,6 +151,7 @@ class PostgreSQL(Dialect):
             },
         )
         events.listen(engine, "connect", _keep_unreadable_times)
+        events.listen(engine, "connect", _have_server_look_for_us)
         return engine
 
     def begin_snapshot(self, connection: Connection) -> Connection:
@@ -310,6 +314,23 @@ def _keep_unreadable_times(connection: DBAPIConnection, _entry: ConnectionPoolEn
         kind = new_type((oid,), name, partial(_time_or_text, make))
         register_type(kind, connection)
         register_type(new_array_type((array_oid,), f"{name}ARRAY", kind), connection)
+
+
+def _have_server_look_for_us(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    """Have a query end when this process is gone: a server looks only when it sends something.
+
+    A query of minutes would run on for a process that was killed. PostgreSQL can look since
+    version 14, where the system lets it.
+    """
+    driver: Any = connection
+    if driver.server_version < _LOOKS_SINCE:
+        return
+    try:
+        with driver.cursor() as cursor:
+            cursor.execute(f"SET client_connection_check_interval = '{CLIENT_CHECK_SECONDS}s'")
+        driver.commit()
+    except DatabaseError:
+        driver.rollback()
 
 
 def _time_or_text(make: Callable[[str | None, Any], Any], value: str | None, cursor: Any) -> Any:

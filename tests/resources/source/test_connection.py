@@ -1,6 +1,8 @@
 """The connection to the source: read-only, one snapshot, queries that can be ended."""
 
 import re
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -14,7 +16,9 @@ from sqlalchemy import URL, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from resources.errors import SourceRefused, SourceUnavailable
+from resources.settings import PROJECT_ROOT
 from resources.source.connection import cancel_query, connect_source, snapshot
+from resources.source.dialects.postgresql import CLIENT_CHECK_SECONDS
 from resources.source.dialects.sqlite import glob_from_like
 from tests.resources.source.conftest import TABLE, Source
 from tests.support.waiting import eventually
@@ -103,6 +107,36 @@ def run_until_cancelled(table: Source, after_seconds: float) -> None:
             connection.execute(text(ENDLESS[table.dialect]))
         finally:
             timer.join()
+
+
+ASK_AND_WAIT = """
+import sys
+from sqlalchemy import text
+from resources.settings import with_driver
+from resources.settings import PROJECT_ROOT
+from resources.source.connection import connect_source, snapshot
+
+with snapshot(connect_source(with_driver(sys.argv[1]))) as connection:
+    print(connection.scalar(text("SELECT pg_backend_pid()")), flush=True)
+    connection.execute(text("SELECT pg_sleep(600)"))
+"""
+
+
+def test_a_query_of_a_process_that_was_killed_ends(postgresql_source: Source) -> None:
+    url = postgresql_source.writer.url.render_as_string(hide_password=False)
+    with subprocess.Popen(
+        [sys.executable, "-c", ASK_AND_WAIT, url],
+        cwd=PROJECT_ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        backend = int(process.stdout.readline())
+        assert backend in sessions(postgresql_source)
+        process.kill()
+
+    within = 2 * CLIENT_CHECK_SECONDS
+    eventually(lambda: backend not in sessions(postgresql_source), within=within)
 
 
 def test_a_connection_is_closed_after_its_use(postgresql_source: Source) -> None:
