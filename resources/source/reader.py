@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from resources.errors import TaskFailed
 from resources.source.arrow import NOT_REPRESENTABLE, arrow_type, to_array
 from resources.source.columns import Column
+from resources.source.copying import NotCopied, copied_batches
 from resources.source.masking import Masking
 from resources.source.query import Selection
 
@@ -32,13 +33,45 @@ def read_batches(
         TaskFailed: A value is not of its column's type (``value_not_representable``).
         sqlalchemy.exc.DBAPIError: The source ended the query.
     """
+    done = 0
+    if selection.dataset.dialect.can_copy(selection.columns):
+        try:
+            for batch in _copied(connection, selection, masking):
+                for start in range(0, batch.num_rows, batch_rows):
+                    yield batch.slice(start, batch_rows)
+                done += batch.num_rows
+        except NotCopied:
+            pass  # the cursor tells of the row that is no good, or reads it
+        else:
+            return
+    yield from _fetched(connection, selection, batch_rows, masking, done)
+
+
+def _copied(
+    connection: Connection, selection: Selection, masking: Masking
+) -> Iterator[pa.RecordBatch]:
     schema = arrow_schema(selection.columns)
-    streaming = connection.execution_options(stream_results=True, yield_per=batch_rows)
-    with streaming.execute(selection.rows_query()) as result:
+    for arrays in copied_batches(connection, selection.rows_query(), selection.columns):
+        masked = [
+            masking.apply(column.mask, array) if column.mask else array
+            for column, array in zip(selection.columns, arrays, strict=True)
+        ]
+        yield pa.RecordBatch.from_arrays(masked, schema=schema)
+
+
+def _fetched(
+    connection: Connection, selection: Selection, batch_rows: int, masking: Masking, skip: int
+) -> Iterator[pa.RecordBatch]:
+    """The rows after the first ``skip`` ones, by the driver's cursor."""
+    schema = arrow_schema(selection.columns)
+    options = {"stream_results": True, "yield_per": batch_rows}
+    with connection.execute(selection.rows_query(), execution_options=options) as result:
         try:
             for rows in result.partitions(batch_rows):
-                arrays = list(_arrays(rows, selection, masking))
-                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+                wanted, skip = rows[skip:], max(0, skip - len(rows))
+                if wanted:
+                    arrays = list(_arrays(wanted, selection, masking))
+                    yield pa.RecordBatch.from_arrays(arrays, schema=schema)
         except BaseException:
             selection.dataset.dialect.end_stream(connection)
             raise

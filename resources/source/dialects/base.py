@@ -89,6 +89,10 @@ class Dialect(ABC):
     def cancel(self, connection: Connection) -> None:
         """End the query that runs on ``connection``; called from another thread."""
 
+    def can_copy(self, _columns: Sequence[Column]) -> bool:
+        """Whether rows of these columns can be had by PostgreSQL's COPY."""
+        return False
+
     def end_stream(self, _connection: Connection) -> None:  # noqa: B027 - most need nothing
         """See that the rest of a streamed result, which nobody wants, is not sent."""
 

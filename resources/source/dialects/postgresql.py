@@ -28,7 +28,7 @@ from sqlalchemy import types as sql
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.base import PGInspector
 from sqlalchemy.dialects.postgresql.ranges import AbstractRange
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExecutionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -127,6 +127,24 @@ _ELEMENTS = {
 }
 
 
+# Option of an execution: its query is carried out as a COPY into the value, which is written to.
+COPY_TO = "workers_copy_to"
+_COPY = "COPY ({}) TO STDOUT (FORMAT csv)"
+_COPIED = {
+    Kind.INTEGER,
+    Kind.FLOAT,
+    Kind.DECIMAL,
+    Kind.TEXT,
+    Kind.BOOLEAN,
+    Kind.TIMESTAMP,
+    Kind.INSTANT,
+    Kind.DATE,
+    Kind.TIME,
+    Kind.UUID,
+}
+_COPIED_AS_TEXT = {Kind.TEXT, Kind.JSON, Kind.OPAQUE, Kind.BOOLEAN}
+
+
 class PostgreSQL(Dialect):
     """PostgreSQL, by psycopg 2."""
 
@@ -152,6 +170,7 @@ class PostgreSQL(Dialect):
         )
         events.listen(engine, "connect", _keep_unreadable_times)
         events.listen(engine, "connect", _have_server_look_for_us)
+        events.listen(engine, "do_execute", _copy)
         return engine
 
     def begin_snapshot(self, connection: Connection) -> Connection:
@@ -164,6 +183,11 @@ class PostgreSQL(Dialect):
         """See `Dialect.cancel`."""
         driver: Any = connection.connection.driver_connection
         driver.cancel()
+
+    def can_copy(self, columns: Sequence[Column]) -> bool:
+        """See `Dialect.can_copy`: what has a text form that Arrow's CSV parser takes for it."""
+        known = {Storage.NATIVE: _COPIED, Storage.CAST: _COPIED_AS_TEXT}
+        return all(each.kind in known.get(each.storage, ()) for each in columns)
 
     def is_timeout(self, error: DBAPIError) -> bool:
         """See `Dialect.is_timeout`."""
@@ -271,6 +295,16 @@ class PostgreSQL(Dialect):
     def like(self, of: Column, pattern: str) -> ColumnElement[bool]:
         """See `Dialect.like`."""
         return self.compared(of).like(escaped_last(pattern), escape="\\")
+
+
+def _copy(cursor: Any, statement: str, parameters: Any, context: ExecutionContext) -> bool | None:
+    """Carry out the query as a COPY, where its execution asks for that."""
+    to = context.execution_options.get(COPY_TO)
+    if to is None:
+        return None
+    query = cursor.mogrify(statement, parameters).decode()
+    cursor.copy_expert(_COPY.format(query), to)
+    return True
 
 
 def _code(error: DBAPIError) -> str | None:
