@@ -8,6 +8,7 @@ from types import NoneType
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,6 +18,8 @@ from resources.source.moments import in_range, iso_to_microseconds
 # A double keeps 15 decimal digits; more of them are the binary fraction's own.
 DOUBLE_DIGITS = 15
 DAY = timedelta(days=1)
+# Up to which powers of ten are exact in a double.
+EXACT_POWER_OF_TEN = 22
 
 # How SQLite's times are spelled.
 TIME_TEXTS = {
@@ -165,7 +168,9 @@ def _sqlite_array(column: Column, cells: Cells) -> pa.Array:
         case Kind.BOOLEAN:
             return pa.array(_each(_boolean, cells), target)
         case Kind.DECIMAL:
-            return pa.array(_each(lambda cell: _sqlite_decimal(cell, column.scale), cells), target)
+            return _plain_decimals(cells, column) or pa.array(
+                _each(lambda cell: _sqlite_decimal(cell, column.scale), cells), target
+            )
         case Kind.TEXT | Kind.JSON if allowed - {str, NoneType}:
             return pa.array(_each(str, cells), target)
         case Kind.INTEGER | Kind.FLOAT if str in allowed:
@@ -200,6 +205,36 @@ def _times(texts: pa.Array, target: pa.DataType, spelling: str) -> pa.Array:
     return texts.cast(target)
 
 
+def _plain_decimals(cells: Cells, column: Column) -> pa.Array | None:
+    """Numbers each of which is the double nearest to a decimal of the column; None: one is not.
+
+    Of fifteen digits no two are nearest to the same double. A whole number over a power of ten is
+    divided with correct rounding while both are exact (IEEE 754), so the quotient tells. So many at
+    a time this is ten times as fast as one by one.
+    """
+    if column.scale > EXACT_POWER_OF_TEN or str in {type(cell) for cell in cells}:
+        return None
+    try:
+        doubles = pa.array(cells, pa.float64())
+    except pa.ArrowInvalid:  # a whole number that is none of them
+        return None
+    known = doubles.is_valid().to_numpy(zero_copy_only=False)
+    numbers = doubles.fill_null(0).to_numpy()
+    unit = 10.0**column.scale
+    most = 10.0 ** min(DOUBLE_DIGITS, column.precision) - 1
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is none of them
+        units = np.rint(numbers * unit)
+        plain = (np.abs(units) <= most) & (units / unit == numbers)
+    if not plain.all():
+        return None
+    # Arrow keeps a decimal as an integer of 128 bits: the lower half, and the sign's half.
+    halves = np.empty((len(units), 2), np.int64)
+    halves[:, 0] = units
+    halves[:, 1] = halves[:, 0] >> 63
+    valid = pa.py_buffer(np.packbits(known, bitorder="little"))
+    return pa.Array.from_buffers(arrow_type(column), len(units), [valid, pa.py_buffer(halves)])
+
+
 def _sqlite_decimal(cell: float | str, scale: int) -> Decimal:
     if isinstance(cell, str):
         if not DECIMAL_TEXT.fullmatch(cell):
@@ -209,7 +244,7 @@ def _sqlite_decimal(cell: float | str, scale: int) -> Decimal:
     if isinstance(cell, int):
         return Decimal(cell)
     written = repr(cell)  # the shortest text of this double
-    fraction = written.partition(".")[2]
+    fraction = written.removesuffix(".0").partition(".")[2]
     if len(fraction) <= scale and "e" not in fraction:
         return Decimal(written)
     rounded = Decimal(f"{cell:.{scale}f}")
