@@ -5,46 +5,86 @@ hexadecimal; arrays are JSON, in which decimals, dates, times, NaN and Infinity 
 """
 
 import json
+import struct
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.compute as pc
 
 # Floats that JSON has no numbers for, by Python's names of them.
 _NO_JSON = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
+# Pieces of lines, and how lines are made of cells that may be null.
+_NOTHING, _QUOTE, _COMMA, _END, _Z = (
+    pa.scalar(each, pa.large_string()) for each in ("", '"', ",", "\n", "Z")
+)
+_NULLS_EMPTY = {"null_handling": "replace", "null_replacement": ""}
+# Where in an array's values each of its large strings begins.
+_OFFSET = struct.Struct("=q")
+
 
 class CsvEncoder:
-    """Writes batches of one schema into a stream, gzipped where that is asked for."""
+    """Writes batches of one schema into a stream, gzipped where that is asked for.
+
+    The lines of a batch are put together by Arrow's own functions, column by column: its CSV writer
+    takes a second for a million times with a zone.
+
+    Attributes:
+        buffered_bytes: Nothing; everything is written at once.
+    """
+
+    buffered_bytes = 0
 
     def __init__(self, sink: pa.NativeFile, schema: pa.Schema, *, gzipped: bool) -> None:
-        self._schema = pa.schema([field.with_type(_csv_type(field.type)) for field in schema])
         self._stream = pa.CompressedOutputStream(sink, "gzip") if gzipped else sink
         self._gzipped = gzipped
-        self._writer = pyarrow.csv.CSVWriter(self._stream, self._schema)
+        header = ",".join(_quoted(name) for name in schema.names)
+        self._stream.write(f"{header}\n".encode())
 
     def write_batch(self, batch: pa.RecordBatch) -> None:
         """Append the rows of ``batch``."""
-        arrays = [_spelled(array) for array in batch.columns]
-        self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+        if batch.num_rows:
+            self._stream.write(_lines(batch))
 
     def close(self) -> None:
         """Write what is buffered; who opened the sink closes it."""
-        self._writer.close()
         if self._gzipped:
             self._stream.close()
 
 
-def _csv_type(of: pa.DataType) -> pa.DataType:
-    return pa.string() if pa.types.is_binary(of) or pa.types.is_list(of) else of
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
 
 
-def _spelled(array: pa.Array) -> pa.Array:
-    if pa.types.is_binary(array.type):
-        return _texts(array, bytes.hex)
-    if pa.types.is_list(array.type):
-        return _texts(array, _json)
-    return array
+def _lines(batch: pa.RecordBatch) -> pa.Buffer:
+    """The batch as CSV: the values of an array of its lines, which lie one behind the other."""
+    *first, last = (_spelled(array) for array in batch.columns)
+    ended = pc.binary_join_element_wise(last, _END, _NOTHING, **_NULLS_EMPTY)
+    lines = pc.binary_join_element_wise(*first, ended, _COMMA, **_NULLS_EMPTY)
+    _, offsets, values = lines.buffers()
+    (length,) = _OFFSET.unpack_from(offsets, len(lines) * _OFFSET.size)
+    return values.slice(0, length)
+
+
+def _spelled(array: pa.Array) -> pa.LargeStringArray:
+    """The cells as they stand in a file; nulls stay null."""
+    of = array.type
+    if pa.types.is_binary(of):
+        return _as_texts(_each(array, bytes.hex))
+    if pa.types.is_list(of):
+        return _as_texts(_each(array, _json))
+    if pa.types.is_string(of):
+        return _as_texts(array)
+    if pa.types.is_timestamp(of) and of.tz is not None:
+        # Arrow's way to spell these is thirty times as slow as that of times without a zone.
+        local = array.cast(pa.timestamp(of.unit)).cast(pa.large_string())
+        return pc.binary_join_element_wise(local, _Z, _NOTHING, null_handling="emit_null")
+    return array.cast(pa.large_string())
+
+
+def _as_texts(array: pa.Array) -> pa.LargeStringArray:
+    doubled = pc.replace_substring(array.cast(pa.large_string()), '"', '""')
+    return pc.binary_join_element_wise(_QUOTE, doubled, _QUOTE, _NOTHING, null_handling="emit_null")
 
 
 def _json(items: list[Any]) -> str:
@@ -52,6 +92,6 @@ def _json(items: list[Any]) -> str:
     return json.dumps(numbers, ensure_ascii=False, allow_nan=False, default=str)
 
 
-def _texts(array: pa.Array, spell: Any) -> pa.Array:
+def _each(array: pa.Array, spell: Any) -> pa.Array:
     cells = (None if cell is None else spell(cell) for cell in array.to_pylist())
     return pa.array(list(cells), pa.string())

@@ -7,9 +7,9 @@ from typing import Protocol
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet
 
 from pipelines.csv_files import CsvEncoder
+from pipelines.parquet_files import ParquetEncoder
 from resources.errors import TaskFailed
 from resources.results import AttemptFolder, HashingFile, ResultFile
 from resources.task_types.export_options import Compression, ExportOptions, FileFormat
@@ -23,7 +23,10 @@ MEDIA_TYPES = {
 
 
 class _Encoder(Protocol):
-    """What pyarrow's Parquet and CSV writers have in common."""
+    """What the writers of Parquet and CSV have in common."""
+
+    @property
+    def buffered_bytes(self) -> int: ...
 
     def write_batch(self, batch: pa.RecordBatch) -> None: ...
 
@@ -41,6 +44,11 @@ class _OpenPart:
     encoder: _Encoder
     closing: ExitStack
     rows: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """About what it will have: what is buffered counts as it is, before its compression."""
+        return self.file.tell() + self.encoder.buffered_bytes
 
 
 class PartWriter:
@@ -72,7 +80,7 @@ class PartWriter:
             part = self._open or self._begin()
             part.encoder.write_batch(piece)
             part.rows += piece.num_rows
-            if part.rows >= PART_ROWS or part.file.tell() >= PART_BYTES:
+            if part.rows >= PART_ROWS or part.bytes >= PART_BYTES:
                 self._finish(part)
 
     def _pieces(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -139,9 +147,7 @@ def _encoder(file: HashingFile, schema: pa.Schema, options: ExportOptions) -> _E
     encoder: _Encoder
     match options.format:
         case FileFormat.PARQUET:
-            encoder = pyarrow.parquet.ParquetWriter(
-                sink, schema, compression=options.file_compression.value
-            )
+            encoder = ParquetEncoder(sink, schema, options.file_compression.value)
         case FileFormat.CSV:
             encoder = CsvEncoder(sink, schema, gzipped=_is_csv_gz(options))
     return encoder

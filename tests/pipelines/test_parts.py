@@ -305,7 +305,7 @@ def test_a_full_disk_fails_the_task_and_leaves_no_file_under_its_name(
     writer = PartWriter(folder, NUMBERS, ExportOptions(format=file_format))
     with files_of_at_most(size):
         with pytest.raises(TaskFailed) as raised:
-            write_all(writer, frames=4)
+            write_all(writer, frames=12)
         writer.abandon()
     assert (raised.value.code, raised.value.retryable) == ("storage_unavailable", True)
     assert names(path) == [f"part-00001.{file_format}.unfinished"]
