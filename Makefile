@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --only-binary :all:
 PACKAGES := api pipelines resources workers
 
-.PHONY: help install lint check test test-faults coverage up demo format lock clean
+.PHONY: help install lint check test test-faults bench coverage up demo format lock clean
 
 help: ## What there is to make
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ test: $(VENV)/.developing ## All tests but the slow fault tests, with the real p
 
 test-faults: $(VENV)/.developing ## The slow fault tests: processes crash, databases go away
 	$(BIN)/python -m pytest -m faults $(ARGS)
+
+bench: $(VENV)/.developing ## How fast exports are, side by side with psql and pandas
+	$(BIN)/python -m benchmarks.exports $(ARGS)
 
 # Apart from the tests: being traced makes every process of the service half as slow again.
 coverage: $(VENV)/.developing ## All tests, and the branch coverage of all processes

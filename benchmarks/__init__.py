@@ -1,0 +1,1 @@
+"""Measures the service side by side with what people would use instead."""
