@@ -31,7 +31,7 @@ _POSTGRESQL = (
         ((i * 37) % 100000) / 100.0, md5(CAST(i AS text)) || '-note',
         timestamptz '2024-01-01' + i * interval '17 seconds',
         timestamptz '2023-01-01' + i * interval '13 seconds'
-    FROM generate_series(1, :rows) AS i
+    FROM generate_series(CAST(1 AS bigint), :rows) AS i
     """,
     f"VACUUM ANALYZE {TABLE}",
 )
