@@ -22,10 +22,9 @@ from typing import Any
 from sqlalchemy import URL
 
 from benchmarks.tables import TABLE, postgresql_table, sqlite_table
+from tests.conftest import DEFAULT_POSTGRES_URL
 
-POSTGRES = os.environ.get(
-    "WORKERS_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres"
-)
+POSTGRES = os.environ.get("WORKERS_TEST_POSTGRES_URL", DEFAULT_POSTGRES_URL)
 BATCH_SIZE = 1_000
 SMALL_BATCH_SIZE = 100
 LONGEST_SECONDS = 3600

@@ -5,7 +5,6 @@ times: about 130 bytes of CSV a row.
 """
 
 import sqlite3
-import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from sqlalchemy import URL, create_engine, text
 
 from resources.settings import with_driver
+from tests.conftest import temporary_database
 
 TABLE = "bookings"
 
@@ -61,23 +61,14 @@ _SQLITE = (
 @contextmanager
 def postgresql_table(server: str, rows: int) -> Iterator[URL]:
     """A database of its own with the table in it; gone afterwards."""
-    url = with_driver(server)
-    name = f"workers_bench_{uuid.uuid4().hex[:12]}"
-    admin = create_engine(url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
-    try:
-        made = create_engine(url.set(database=name), isolation_level="AUTOCOMMIT")
+    with temporary_database(with_driver(server)) as url:
+        made = create_engine(url, isolation_level="AUTOCOMMIT")
         with made.connect() as connection:
             for statement in _POSTGRESQL:
                 known = {"rows": rows} if ":rows" in statement else {}
                 connection.execute(text(statement), known)
         made.dispose()
-        yield url.set(database=name)
-    finally:
-        with admin.connect() as connection:
-            connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
-        admin.dispose()
+        yield url
 
 
 def sqlite_table(path: Path, rows: int) -> URL:

@@ -1,4 +1,4 @@
-"""Rows of PostgreSQL by COPY: about ten times as fast as by its cursor.
+"""Rows of PostgreSQL by COPY: several times as fast as by its cursor.
 
 The server writes CSV, Arrow parses it; no row passes through Python. What this way cannot carry is
 told by `NotCopied`, and read by the cursor.

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster import (
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+)
 from dagster._core.storage.tags import TAGS_TO_MAYBE_OMIT_ON_RETRY
 from dagster._core.workspace.load_target import GrpcServerTarget
 from sqlalchemy import URL, Engine
@@ -122,6 +128,13 @@ def task(store: TaskStore) -> Task:
     """A task of alice, waiting to be handed over."""
     request = TaskRequest(task_type="bookings_export")
     return store.submit(request, owner="alice", request_id="r", idempotency_key=None).task
+
+
+def report(instance: DagsterInstance, run: DagsterRun, *kinds: DagsterEventType) -> None:
+    """Tell Dagster that this happened to the run, one after the other."""
+    for kind in kinds:
+        event = DagsterEvent(event_type_value=kind.value, job_name=run.job_name)
+        instance.report_dagster_event(event, run_id=run.run_id)
 
 
 def stored(instance: DagsterInstance, run: DagsterRun) -> DagsterRun:

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 from dagster import (
-    DagsterEvent,
     DagsterEventType,
     DagsterInstance,
     DagsterRun,
@@ -21,7 +20,7 @@ from resources.store.attempts import AttemptStore
 from resources.store.models import DAGSTER_OWNER, Principal, Role, Status, Task
 from resources.store.tables import tasks
 from resources.store.tasks import TaskStore
-from tests.resources.engine.conftest import RunMaker
+from tests.resources.engine.conftest import RunMaker, report
 
 ADMIN = Principal("root", Role.ADMIN)
 RESULT = {"rows": 3, "bytes": 10, "files": 1, "folder": "1/x"}
@@ -33,12 +32,6 @@ def run(task: Task, new_run: RunMaker, instance: DagsterInstance) -> DagsterRun:
     run = new_run(task.run_id)
     report(instance, run, DagsterEventType.PIPELINE_STARTING, DagsterEventType.RUN_START)
     return run
-
-
-def report(instance: DagsterInstance, run: DagsterRun, *kinds: DagsterEventType) -> None:
-    for kind in kinds:
-        event = DagsterEvent(event_type_value=kind.value, job_name=run.job_name)
-        instance.report_dagster_event(event, run_id=run.run_id)
 
 
 def fail(instance: DagsterInstance, run: DagsterRun, reason: RunFailureReason) -> None:

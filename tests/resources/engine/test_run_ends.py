@@ -29,7 +29,7 @@ from resources.store.attempts import AttemptStore
 from resources.store.models import Principal, Role, Status, Task
 from resources.store.tasks import TaskStore
 from resources.task_types import REGISTRY
-from tests.resources.engine.conftest import RunMaker, stored
+from tests.resources.engine.conftest import RunMaker, report, stored
 
 ADMIN = Principal("root", Role.ADMIN)
 RESULT = {"rows": 3, "bytes": 10, "files": 1, "folder": "1/x"}
@@ -47,12 +47,6 @@ def run(task: Task, new_run: RunMaker, instance: DagsterInstance) -> DagsterRun:
 def begun(instance: DagsterInstance, run: DagsterRun) -> DagsterRun:
     report(instance, run, DagsterEventType.PIPELINE_STARTING, DagsterEventType.RUN_START)
     return run
-
-
-def report(instance: DagsterInstance, run: DagsterRun, *kinds: DagsterEventType) -> None:
-    for kind in kinds:
-        event = DagsterEvent(event_type_value=kind.value, job_name=run.job_name)
-        instance.report_dagster_event(event, run_id=run.run_id)
 
 
 def fail(
