@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from sqlalchemy import Connection, Engine
 
+from pipelines.ahead import Ahead
 from pipelines.parts import PartWriter
 from pipelines.run_control import Progress, RunControl, patiently
 from resources.errors import AttemptSuperseded, SourceUnavailable, TaskFailed
@@ -92,9 +93,11 @@ class Export:
                 taken_at = now()  # the snapshot is that of the first query
                 progress = Progress(self.attempt, total)
                 progress.advance(0)
-                for frame in self._frames(connection):
-                    writer.write(frame)
-                    progress.advance(len(frame))
+                frames = self._frames(connection, total)
+                with Ahead(frames, lambda: cancel_query(connection)) as ahead:
+                    for frame in ahead:
+                        writer.write(frame)
+                        progress.advance(len(frame))
             files = writer.close()
         finally:
             writer.abandon()
@@ -136,9 +139,9 @@ class Export:
         check_spelling(connection, self.selection)
         return int(connection.scalar(self.selection.count_query()))
 
-    def _frames(self, connection: Connection) -> Iterator[pd.DataFrame]:
+    def _frames(self, connection: Connection, total: int) -> Iterator[pd.DataFrame]:
         rows = frame_rows(self.request.batch_size)
-        for batch in read_batches(connection, self.selection, rows, self.masking):
+        for batch in read_batches(connection, self.selection, rows, self.masking, total):
             self.control.raise_if_stopped()
             yield to_frame(batch)
 
@@ -150,7 +153,7 @@ def frame_rows(batch_size: int) -> int:
 
 def to_frame(batch: pa.RecordBatch) -> pd.DataFrame:
     """``batch`` as a pandas frame whose columns keep their Arrow types."""
-    frame: pd.DataFrame = batch.to_pandas(types_mapper=pd.ArrowDtype)
+    frame: pd.DataFrame = batch.to_pandas(types_mapper=pd.ArrowDtype, use_threads=False)
     return frame
 
 

@@ -75,7 +75,10 @@ class PartWriter:
         Raises:
             TaskFailed: The storage does not take them (``storage_unavailable``).
         """
-        batch = pa.RecordBatch.from_pandas(frame, schema=self._schema, preserve_index=False)
+        # In this thread: starting others takes longer than what they would have to do.
+        batch = pa.RecordBatch.from_pandas(
+            frame, schema=self._schema, preserve_index=False, nthreads=1
+        )
         for piece in self._pieces(batch):
             part = self._open or self._begin()
             part.encoder.write_batch(piece)

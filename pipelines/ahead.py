@@ -1,0 +1,85 @@
+"""Reads ahead in a thread, so that reading and writing overlap."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from queue import Full, Queue
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+# How many items may wait to be taken: one more is in the making, and one in use.
+DEPTH = 2
+# How often the thread, when it waits, looks whether anybody wants more.
+LOOK_SECONDS = 0.5
+
+T = TypeVar("T")
+
+
+class _End:
+    """Comes after the last item."""
+
+
+class Ahead(Generic[T]):
+    """The items of ``source``, got by a thread of its own while the one before is in use.
+
+    The source is used, and closed where it is a generator, in that thread alone. What it raises
+    is raised where its items are taken. When the block is left early, ``interrupt`` is called until
+    the source lets go.
+    """
+
+    def __init__(self, source: Iterator[T], interrupt: Callable[[], None]) -> None:
+        self._source = source
+        self._interrupt = interrupt
+        self._items: Queue[T | _End] = Queue(DEPTH)
+        self._error: BaseException | None = None
+        self._unwanted = threading.Event()
+        self._thread = threading.Thread(target=self._get, name="reading ahead", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._unwanted.set()
+        self._thread.join(LOOK_SECONDS)
+        while self._thread.is_alive():
+            with suppress(Exception):  # it may end by itself in this moment
+                self._interrupt()
+            self._thread.join(LOOK_SECONDS)
+
+    def __iter__(self) -> Iterator[T]:
+        """The items, in their order.
+
+        Raises:
+            BaseException: What the source raised, after the items before.
+        """
+        while not isinstance(item := self._items.get(), _End):
+            yield item
+        if self._error is not None:
+            raise self._error
+
+    def _get(self) -> None:
+        try:
+            for item in self._source:
+                self._put(item)
+                if self._unwanted.is_set():
+                    break
+        except BaseException as error:  # noqa: BLE001 - raised where the items are taken
+            self._error = error
+        finally:
+            close = getattr(self._source, "close", None)
+            if close is not None:
+                with suppress(Exception):  # nobody asked it to go on
+                    close()
+            self._put(_End())
+
+    def _put(self, item: T | _End) -> None:
+        while not self._unwanted.is_set():
+            with suppress(Full):
+                self._items.put(item, timeout=LOOK_SECONDS)
+                return
