@@ -1,15 +1,18 @@
 """Processes that end together (Linux; elsewhere these do nothing and say so by their result)."""
 
 import ctypes
+import fcntl
 import multiprocessing
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 # Options of prctl, see its manual page.
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+PIPE_BYTES = 2**20
 
 
 def die_with_parent() -> None:
@@ -32,6 +35,12 @@ def _prctl(option: int, value: int) -> bool:
     if sys.platform != "linux":
         return False
     return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)
+
+
+def widen_pipe(descriptor: int) -> None:
+    """Have a pipe hold `PIPE_BYTES`, so that both its ends wait less often."""
+    with suppress(OSError, AttributeError):  # not on every system, and not needed
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def children() -> list[int]:

@@ -164,7 +164,7 @@ def _sqlite_array(column: Column, cells: Cells) -> pa.Array:
     target = arrow_type(column)
     match column.kind:
         case Kind.TIMESTAMP | Kind.DATE | Kind.TIME:
-            return _times(pa.array(cells, pa.string()), target, TIME_TEXTS[column.kind])
+            return times(pa.array(cells, pa.string()), column)
         case Kind.BOOLEAN:
             return pa.array(_each(_boolean, cells), target)
         case Kind.DECIMAL:
@@ -195,28 +195,41 @@ def _spelled_as(spelling: re.Pattern[str], cell: float | str) -> float | str:
     return cell
 
 
-def _times(texts: pa.Array, target: pa.DataType, spelling: str) -> pa.Array:
+def times(texts: pa.Array, column: Column) -> pa.Array:
+    """SQLite's times, dates or times of day of their texts.
+
+    Raises:
+        pyarrow.ArrowException, ValueError: One of them is none, or is spelled in another way.
+    """
     # The cast would take other spellings too, with which conditions cannot be compared.
-    if not pc.all(pc.match_substring_regex(texts, spelling), min_count=0).as_py():
+    if not pc.all(pc.match_substring_regex(texts, TIME_TEXTS[column.kind]), min_count=0).as_py():
         msg = "a time in another spelling"
         raise ValueError(msg)
+    target = arrow_type(column)
     if pa.types.is_time(target):  # Arrow has no cast from texts to these
         return pa.array(_each(time.fromisoformat, texts.to_pylist()), target)
     return texts.cast(target)
 
 
 def _plain_decimals(cells: Cells, column: Column) -> pa.Array | None:
+    """As `plain_decimals`, of cells; None also where one of them is no double."""
+    if str in {type(cell) for cell in cells}:
+        return None
+    try:
+        doubles = pa.array(cells, pa.float64())
+    except pa.ArrowInvalid:  # a whole number that is none of them
+        return None
+    return plain_decimals(doubles, column)
+
+
+def plain_decimals(doubles: pa.DoubleArray, column: Column) -> pa.Array | None:
     """Numbers each of which is the double nearest to a decimal of the column; None: one is not.
 
     Of fifteen digits no two are nearest to the same double. A whole number over a power of ten is
     divided with correct rounding while both are exact (IEEE 754), so the quotient tells. So many at
     a time this is ten times as fast as one by one.
     """
-    if column.scale > EXACT_POWER_OF_TEN or str in {type(cell) for cell in cells}:
-        return None
-    try:
-        doubles = pa.array(cells, pa.float64())
-    except pa.ArrowInvalid:  # a whole number that is none of them
+    if column.scale > EXACT_POWER_OF_TEN:
         return None
     known = doubles.is_valid().to_numpy(zero_copy_only=False)
     numbers = doubles.fill_null(0).to_numpy()

@@ -4,7 +4,6 @@ The server writes CSV, Arrow parses it; no row passes through Python. What this 
 told by `NotCopied`, and read by the cursor.
 """
 
-import fcntl
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 from sqlalchemy import Connection, Select
 
+from resources.processes import widen_pipe
 from resources.source.arrow import arrow_type
 from resources.source.columns import Column, Kind
 from resources.source.connection import cancel_query
@@ -26,7 +26,6 @@ from resources.source.dialects.postgresql import COPY_TO
 BLOCK_BYTES = 4 * 2**20
 # What is handed over to it at a time.
 WRITE_BYTES = 2**18
-PIPE_BYTES = 2**20
 CANCEL_EVERY_SECONDS = 0.2
 
 _TEXTS = {Kind.TEXT, Kind.JSON, Kind.OPAQUE}
@@ -63,8 +62,7 @@ class _Copy:
         self._query = query
         self._width = len(query.selected_columns)
         reading, self._writing = os.pipe()
-        with suppress(OSError, AttributeError):  # not on every system, and not needed
-            fcntl.fcntl(self._writing, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        widen_pipe(self._writing)
         self._received = BufferedReader(FileIO(reading), BLOCK_BYTES)
         self._pending = bytearray()
         self._error: BaseException | None = None

@@ -7,11 +7,32 @@ import pyarrow as pa
 from sqlalchemy import Connection
 
 from resources.errors import TaskFailed
+from resources.source import streaming
 from resources.source.arrow import NOT_REPRESENTABLE, arrow_type, to_array
-from resources.source.columns import Column
+from resources.source.batches import gathered
+from resources.source.columns import Column, Kind
 from resources.source.copying import NotCopied, copied_batches
 from resources.source.masking import Masking
 from resources.source.query import Selection
+
+# What is held in memory of rows while they are read.
+STEP_BYTES = 16 * 2**20
+# What a cell takes, about: values of these kinds, and those of any length.
+_CELL_BYTES = dict.fromkeys(
+    [
+        Kind.INTEGER,
+        Kind.FLOAT,
+        Kind.DECIMAL,
+        Kind.BOOLEAN,
+        Kind.TIMESTAMP,
+        Kind.INSTANT,
+        Kind.DATE,
+        Kind.TIME,
+        Kind.UUID,
+    ],
+    64,
+)
+LONG_BYTES = 4_096
 
 
 def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
@@ -25,53 +46,92 @@ def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
 
 
 def read_batches(
-    connection: Connection, selection: Selection, batch_rows: int, masking: Masking
+    connection: Connection,
+    selection: Selection,
+    batch_rows: int,
+    masking: Masking,
+    expected_rows: int = 0,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of ``selection``, at most ``batch_rows`` at a time, in key order, masked.
 
+    Batches of wide rows have fewer of them, so that each fits into some mebibytes.
+
+    Args:
+        connection: In the snapshot.
+        selection: What to read.
+        batch_rows: The most rows of a batch.
+        masking: What masked columns are exported as.
+        expected_rows: About how many rows there are: few are not worth every way of reading.
+
     Raises:
         TaskFailed: A value is not of its column's type (``value_not_representable``).
+        SourceUnavailable: The query was cancelled.
         sqlalchemy.exc.DBAPIError: The source ended the query.
     """
     done = 0
-    if selection.dataset.dialect.can_copy(selection.columns):
-        try:
-            for batch in _copied(connection, selection, masking):
-                for start in range(0, batch.num_rows, batch_rows):
-                    yield batch.slice(start, batch_rows)
-                done += batch.num_rows
-        except NotCopied:
-            pass  # the cursor tells of the row that is no good, or reads it
-        else:
-            return
-    yield from _fetched(connection, selection, batch_rows, masking, done)
+    steps = _step_rows(selection.columns, batch_rows)
+    try:
+        for arrays in _fast_way(connection, selection, steps, batch_rows, expected_rows):
+            batch = _masked(arrays, selection, masking)
+            for start in range(0, batch.num_rows, batch_rows):
+                yield batch.slice(start, batch_rows)
+            done += batch.num_rows
+    except NotCopied:  # the cursor tells of the row that is no good, or reads it
+        fetched = _fetched(connection, selection, steps, masking, done)
+        yield from gathered(fetched, batch_rows)
 
 
-def _copied(
-    connection: Connection, selection: Selection, masking: Masking
-) -> Iterator[pa.RecordBatch]:
-    schema = arrow_schema(selection.columns)
-    for arrays in copied_batches(connection, selection.rows_query(), selection.columns):
-        masked = [
-            masking.apply(column.mask, array) if column.mask else array
-            for column, array in zip(selection.columns, arrays, strict=True)
-        ]
-        yield pa.RecordBatch.from_arrays(masked, schema=schema)
+def _fast_way(
+    connection: Connection,
+    selection: Selection,
+    step_rows: int,
+    batch_rows: int,
+    expected_rows: int,
+) -> Iterator[Sequence[pa.Array]]:
+    """The rows as arrays of their columns, without the driver's cursor.
+
+    Raises:
+        NotCopied: They cannot be had so, all of them or the rest.
+    """
+    query, columns = selection.rows_query(), selection.columns
+    dialect = selection.dataset.dialect
+    if not dialect.has_fast_way(columns):
+        raise NotCopied
+    if dialect.name == "sqlite":
+        if expected_rows < streaming.FROM_ROWS:
+            raise NotCopied
+        return streaming.streamed_batches(connection, query, columns, step_rows, batch_rows)
+    return copied_batches(connection, query, columns)
+
+
+def _step_rows(columns: Sequence[Column], batch_rows: int) -> int:
+    """How many rows are held at a time while they are read, such that they fit into `STEP_BYTES`.
+
+    What is of any length is taken for `LONG_BYTES`: most values are far shorter.
+    """
+    row_bytes = sum(_CELL_BYTES.get(each.kind, LONG_BYTES) for each in columns)
+    return max(1, min(batch_rows, STEP_BYTES // row_bytes))
+
+
+def _masked(arrays: Sequence[pa.Array], selection: Selection, masking: Masking) -> pa.RecordBatch:
+    masked = [
+        masking.apply(column.mask, array) if column.mask else array
+        for column, array in zip(selection.columns, arrays, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(masked, schema=arrow_schema(selection.columns))
 
 
 def _fetched(
-    connection: Connection, selection: Selection, batch_rows: int, masking: Masking, skip: int
+    connection: Connection, selection: Selection, step_rows: int, masking: Masking, skip: int
 ) -> Iterator[pa.RecordBatch]:
     """The rows after the first ``skip`` ones, by the driver's cursor."""
-    schema = arrow_schema(selection.columns)
-    options = {"stream_results": True, "yield_per": batch_rows}
+    options = {"stream_results": True, "yield_per": step_rows}
     with connection.execute(selection.rows_query(), execution_options=options) as result:
         try:
-            for rows in result.partitions(batch_rows):
+            for rows in result.partitions(step_rows):
                 wanted, skip = rows[skip:], max(0, skip - len(rows))
                 if wanted:
-                    arrays = list(_arrays(wanted, selection, masking))
-                    yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+                    yield _masked(list(_arrays(wanted, selection)), selection, masking)
         except BaseException:
             selection.dataset.dialect.end_stream(connection)
             raise
@@ -110,13 +170,13 @@ def _key_of(selection: Selection, names: Sequence[str], row: Sequence[Any]) -> s
     )
 
 
-def _arrays(rows: Sequence[Any], selection: Selection, masking: Masking) -> Iterator[pa.Array]:
+def _arrays(rows: Sequence[Any], selection: Selection) -> Iterator[pa.Array]:
     dialect = selection.dataset.dialect.name
     for column, cells in zip(selection.columns, zip(*rows, strict=True), strict=False):
         array = _array(column, cells, dialect)
         if array is None:
             raise _not_representable(column, cells, rows, selection)
-        yield masking.apply(column.mask, array) if column.mask else array
+        yield array
 
 
 def _array(column: Column, cells: Sequence[Any], dialect: str) -> pa.Array | None:

@@ -89,8 +89,8 @@ class Dialect(ABC):
     def cancel(self, connection: Connection) -> None:
         """End the query that runs on ``connection``; called from another thread."""
 
-    def can_copy(self, _columns: Sequence[Column]) -> bool:
-        """Whether rows of these columns can be had by PostgreSQL's COPY."""
+    def has_fast_way(self, _columns: Sequence[Column]) -> bool:
+        """Whether rows of these columns can be had without the driver's cursor."""
         return False
 
     def end_stream(self, _connection: Connection) -> None:  # noqa: B027 - most need nothing

@@ -184,8 +184,8 @@ class PostgreSQL(Dialect):
         driver: Any = connection.connection.driver_connection
         driver.cancel()
 
-    def can_copy(self, columns: Sequence[Column]) -> bool:
-        """See `Dialect.can_copy`: what has a text form that Arrow's CSV parser takes for it."""
+    def has_fast_way(self, columns: Sequence[Column]) -> bool:
+        """See `Dialect.has_fast_way`: what has a text form that Arrow's parser takes for it."""
         known = {Storage.NATIVE: _COPIED, Storage.CAST: _COPIED_AS_TEXT}
         return all(each.kind in known.get(each.storage, ()) for each in columns)
 

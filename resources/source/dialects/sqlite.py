@@ -3,12 +3,13 @@
 import re
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from datetime import time as time_of_day
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, InvalidOperation
 from itertools import takewhile
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -29,9 +30,9 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy import event as events
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExecutionContext
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from sqlalchemy.sql.functions import Function
 
 from resources.source.columns import (
@@ -47,6 +48,11 @@ from resources.source.dialects.base import Dialect, Reflected, plain
 from resources.source.moments import iso_to_microseconds
 
 BUSY_TIMEOUT_SECONDS = 10
+# Execution option: a callable that carries out the query; it is given the statement and its values.
+CARRY_OUT = "workers_carry_out"
+# What is kept beside a connection (`Connection.info`).
+_WITNESS = "workers_witness"
+_CANCELLABLE = "workers_cancellable"
 # How many of SQLite's steps pass between two looks at the clock: a millisecond or so.
 _STEPS_PER_LOOK = 50_000
 _GREATEST_INTEGER = 2**63 - 1
@@ -58,6 +64,9 @@ _DECIMAL_FUNCTION = "workers_decimal"
 _TEXT_FUNCTION = "workers_text"
 # Decimals compare as texts of so many digits, after this is added to have none below zero.
 _DECIMAL_OFFSET = 10**79
+
+# Those whose values are of several types, and are made the declared one.
+_CONVERTED = {Kind.TEXT, Kind.INTEGER, Kind.FLOAT}
 
 _PRIMARY_CODE = 0xFF
 _OUTAGES = {
@@ -134,16 +143,38 @@ class SQLite(Dialect):
         if statement_timeout_seconds:
             events.listen(engine, "connect", _Deadline(statement_timeout_seconds).watch)
         events.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        events.listen(engine, "do_execute", _carry_out)
+        events.listen(engine, "close", _close_witness)
         return engine
 
     def begin_snapshot(self, connection: Connection) -> Connection:
         """See `Dialect.begin_snapshot`."""
+        connection.info[_WITNESS] = _Witness.beside(connection)
         return connection  # a transaction that has read is a snapshot
+
+    def is_unchanged(self, connection: Connection) -> bool:
+        """Whether the database still is as the connection's snapshot has it."""
+        witness: _Witness | None = connection.info.get(_WITNESS)
+        return witness is not None and witness.has_seen_nothing()
+
+    @contextmanager
+    def cancelling(self, connection: Connection, cancel: Callable[[], None]) -> Iterator[None]:
+        """While inside, whoever cancels what runs on the connection calls ``cancel`` too."""
+        connection.info[_CANCELLABLE] = cancel
+        try:
+            yield
+        finally:
+            del connection.info[_CANCELLABLE]
 
     def cancel(self, connection: Connection) -> None:
         """See `Dialect.cancel`."""
         driver: Any = connection.connection.driver_connection
         driver.interrupt()
+        connection.info.get(_CANCELLABLE, _nothing)()
+
+    def has_fast_way(self, columns: Sequence[Column]) -> bool:
+        """See `Dialect.has_fast_way`."""
+        return not any(each.storage is Storage.CAST and each.kind in _CONVERTED for each in columns)
 
     def is_timeout(self, error: DBAPIError) -> bool:
         """See `Dialect.is_timeout`."""
@@ -398,6 +429,63 @@ def _comparable(number: Decimal) -> str:
 def _exported_text(value: Any) -> Any:
     """What is exported of a value that is read as text."""
     return str(value) if isinstance(value, int | float) else value
+
+
+class _Witness:
+    """Another connection, which sees whether somebody has changed the database.
+
+    It must be there before the snapshot is taken. PRAGMA data_version gives another number after
+    each change that another connection has committed (https://sqlite.org/pragma.html).
+    """
+
+    def __init__(self, connection: PoolProxiedConnection) -> None:
+        self._connection = connection
+        self._version = self._data_version()
+
+    @classmethod
+    def beside(cls, connection: Connection) -> Self | None:
+        """A witness of the connection's database; None: it cannot be read."""
+        try:
+            return cls(connection.engine.raw_connection())
+        except (sqlite3.Error, DBAPIError):
+            return None  # which its own query is about to tell
+
+    def _data_version(self) -> int:
+        cursor = self._connection.cursor()
+        cursor.execute("PRAGMA data_version")
+        (version,) = cursor.fetchone() or (0,)
+        cursor.close()
+        return int(version)
+
+    def has_seen_nothing(self) -> bool:
+        """Whether nobody has committed anything since this one is there."""
+        try:
+            return self._data_version() == self._version
+        except sqlite3.Error:
+            return False
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
+
+
+def _close_witness(_connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+    witness: _Witness | None = entry.info.pop(_WITNESS, None)
+    if witness is not None:
+        witness.close()
+
+
+def _carry_out(_cursor: Any, statement: str, parameters: Any, context: ExecutionContext) -> bool:
+    """Have the query carried out by what its execution names for that, if anything."""
+    carry_out = context.execution_options.get(CARRY_OUT)
+    if carry_out is None:
+        return False
+    carry_out(statement, list(parameters))
+    return True
+
+
+def _nothing() -> None:
+    """What is cancelled where nothing else runs."""
 
 
 class _Deadline:

@@ -141,7 +141,7 @@ def test_columns_that_cannot_be_carried_are_fetched(
     postgresql_source.add([(1, b"\x00\xff")])
     selection = postgresql_source.selection()
 
-    assert not selection.dataset.dialect.can_copy(selection.columns)
+    assert not selection.dataset.dialect.has_fast_way(selection.columns)
     assert read(postgresql_source, selection)[0]["raw"] == b"\x00\xff"
     assert fetched == [0]
 
