@@ -11,7 +11,7 @@ from api.app import Backends, create_app
 from api.server import HttpProtocol
 from resources.errors import SourceUnavailable
 from resources.logs import configure_logging
-from resources.results import ResultStore
+from resources.results.factory import result_store
 from resources.settings import Settings, load_settings
 from resources.source.catalog import Catalog
 from resources.source.connection import connect_source
@@ -34,7 +34,7 @@ def main() -> None:
     backends = Backends(
         engine=connect(settings.state_url, pool_size=POOL_SIZE),
         catalog=Catalog(source, load_declarations(settings.datasets)),
-        results=ResultStore(settings.results_folder),
+        results=result_store(settings),
     )
     # A daemon: a source that hangs must not keep the process from ending.
     threading.Thread(target=_look_ahead, args=(backends.catalog,), daemon=True).start()

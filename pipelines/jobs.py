@@ -36,7 +36,7 @@ from resources.errors import (
 )
 from resources.processes import die_with_parent
 from resources.requests import TaskRequest, parse_request, select_rows
-from resources.results import ResultStore
+from resources.results.factory import result_store
 from resources.settings import load_settings
 from resources.source.catalog import Catalog
 from resources.source.connection import connect_source
@@ -120,7 +120,7 @@ def run_export(
                 selection=select_rows(request, catalog),
                 source=source,
                 masking=load_masking(settings),
-                folder=ResultStore(settings.results_folder).attempt(task.id, context.run_id),
+                folder=result_store(settings).attempt(task.id, context.run_id),
                 attempt=attempt,
                 control=control,
             )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
 import pandas as pd
@@ -130,7 +130,7 @@ class PartWriter:
                 media_type=_media_type(self._options),
             )
         )
-        self._folder.write_checkpoint(self.files)
+        self._folder.write_checkpoint({"files": [asdict(file) for file in self.files]})
 
 
 def _is_csv_gz(options: ExportOptions) -> bool:

@@ -15,8 +15,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from resources.results.location import BucketLocation, check_environment, parse_results_url
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 STATE_FOLDER = "state"
+RESULTS_FOLDER = "results"
 DEMO_SOURCE_NAME = "demo-source.sqlite"
 MAX_PORT = 65_535
 # What Dagster calls the place where the jobs are defined; workspace.yaml says it too.
@@ -88,6 +91,10 @@ class Settings(BaseSettings):
     datasets: Path = Field(
         default=PROJECT_ROOT / "datasets.toml", description="What may be exported: the declarations"
     )
+    results_url: str | None = Field(
+        default=None,
+        description="Where results lie: a folder, or s3://bucket/prefix; unset: in the home",
+    )
     mask_key: SecretStr | None = Field(
         default=None,
         min_length=LEAST_MASK_KEY_LENGTH,
@@ -139,6 +146,13 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return value
 
+    @field_validator("results_url")
+    @classmethod
+    def _is_results_url(cls, value: str | None) -> str | None:
+        if value and isinstance(parse_results_url(value), BucketLocation):
+            check_environment(os.environ)
+        return value
+
     @property
     def state_url(self) -> URL:
         """The database of tasks, tokens and Dagster's runs.
@@ -168,9 +182,11 @@ class Settings(BaseSettings):
         return self.home / DEMO_SOURCE_NAME
 
     @property
-    def results_folder(self) -> Path:
-        """The folder of all results: ``<task id>/<run id>/<file>``."""
-        return self.home / "results"
+    def results(self) -> Path | BucketLocation:
+        """Where all results lie: ``<task id>/<run id>/<file>``."""
+        return (
+            parse_results_url(self.results_url) if self.results_url else self.home / RESULTS_FOLDER
+        )
 
 
 @cache

@@ -15,6 +15,7 @@ from resources.store.database import connect
 from resources.store.migrate import migrate
 from resources.store.tables import metadata
 from tests.support import ledger
+from tests.support.s3 import Relay, S3Bucket, aws_environment, new_bucket, s3_server
 
 DEFAULT_POSTGRES_URL = "postgresql://postgres@127.0.0.1:5432/postgres"
 DEFAULT_MYSQL_URL = "mysql://root@127.0.0.1:3306"
@@ -37,7 +38,7 @@ def _no_settings_from_outside() -> Iterator[None]:
 
 def _is_setting(name: str) -> bool:
     ours = name.startswith("WORKERS_") and not name.startswith("WORKERS_TEST_")
-    return ours or name == "DAGSTER_HOME"
+    return ours or name.startswith("AWS_") or name == "DAGSTER_HOME"
 
 
 @pytest.fixture(scope="session")
@@ -138,6 +139,29 @@ def engine(session_engine: Engine) -> Engine:
 def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
     """An empty task store on SQLite, for tests that are not about the store."""
     yield from _migrated(URL.create("sqlite", database=str(tmp_path / "state" / "runs.db")))
+
+
+@pytest.fixture(scope="session")
+def s3_port() -> Iterator[int]:
+    """A server that speaks the protocol of S3."""
+    with s3_server() as port:
+        yield port
+
+
+@pytest.fixture
+def bucket(s3_port: int) -> S3Bucket:
+    """An empty bucket on it."""
+    return new_bucket(s3_port)
+
+
+@pytest.fixture
+def relay(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
+    """What stands between this process and that server, and can be taken away."""
+    relay = Relay(s3_port)
+    for name, value in aws_environment(relay.port).items():
+        monkeypatch.setenv(name, value)
+    yield relay
+    relay.close()
 
 
 @pytest.fixture(scope="session")

@@ -63,10 +63,10 @@ def test_dagsters_inner_parts_are_imported_in_one_place_alone() -> None:
     assert found == set()
 
 
-def test_the_api_runs_without_dagster_and_pandas() -> None:
+def test_the_api_runs_without_dagster_and_pandas_and_by_default_without_s3() -> None:
     code = (
         "import sys, api.__main__; "
-        "print(sorted({'dagster', 'pandas', 'pyarrow', 'numpy'} & sys.modules.keys()))"
+        "print(sorted({'dagster', 'pandas', 'pyarrow', 'numpy', 'obstore'} & sys.modules.keys()))"
     )
 
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

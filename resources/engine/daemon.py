@@ -25,7 +25,7 @@ from resources.engine.dispatcher import Dispatcher
 from resources.engine.queue import WokenQueueDaemon
 from resources.engine.storage import state_engine
 from resources.logs import dagster_log_level, use_own_format
-from resources.results import ResultStore
+from resources.results.factory import result_store
 from resources.settings import load_settings
 
 
@@ -34,9 +34,7 @@ def make_daemons(instance: DagsterInstance) -> list[DagsterDaemon[Any]]:
     settings = load_settings()
     wake = threading.Event()
     queue = WokenQueueDaemon(FALLBACK_INTERVAL_SECONDS, wake)
-    dispatcher = Dispatcher(
-        state_engine(), ResultStore(settings.results_folder), settings.slots, wake.set
-    )
+    dispatcher = Dispatcher(state_engine(), result_store(settings), settings.slots, wake.set)
     stock = create_daemons_from_instance(instance)
     others = [each for each in stock if not isinstance(each, QueuedRunCoordinatorDaemon)]
     return [dispatcher, queue, *others]

@@ -5,6 +5,7 @@ import shutil
 from dagster import DagsterInstance
 
 from resources.engine.storage import state_engine
+from resources.results.factory import result_store
 from resources.settings import PROJECT_ROOT, Settings
 from resources.source.masking import load_masking
 from resources.store.migrate import migrate
@@ -13,17 +14,18 @@ DAGSTER_YAML = "dagster.yaml"
 
 
 def prepare_home(settings: Settings) -> None:
-    """Write dagster.yaml and a key for masks into the home; make or upgrade all tables.
+    """Write dagster.yaml and a key for masks into the home; make the results folder and all tables.
 
     One process does this before the others start: Dagster's own creation of tables does not bear
     being done by two at once. Doing it again changes nothing.
 
     Raises:
-        Unavailable: The database does not answer.
+        Unavailable: The database does not answer, or the results folder cannot be made.
     """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     shutil.copyfile(PROJECT_ROOT / DAGSTER_YAML, settings.home / DAGSTER_YAML)
     load_masking(settings)  # makes the key, so that no run has to write into the home
+    result_store(settings).prepare()
     migrate(state_engine())
     with DagsterInstance.from_config(str(settings.home)) as instance:
         present, newest = instance.run_storage.alembic_version() or (None, None)

@@ -18,6 +18,7 @@ from resources.store.database import connect
 from resources.store.migrate import migrate
 from resources.store.tables import metadata
 from tests.api.support import Api, serving
+from tests.support.results import local_results
 
 DEMO_BOOKINGS = 200
 
@@ -42,7 +43,7 @@ def served_on_each(
     session_engine: Engine, catalog: Catalog, settings: Settings, backend: str
 ) -> Iterator[tuple[int, Backends]]:
     """The API on SQLite, then on PostgreSQL; for `api`."""
-    results = ResultStore(settings.results_folder / backend)
+    results = local_results(settings.home / "results" / backend)
     backends = Backends(session_engine, catalog, results)
     with serving(settings, backends) as port:
         yield port, backends
@@ -60,7 +61,7 @@ def served_on_sqlite(catalog: Catalog, settings: Settings) -> Iterator[tuple[int
     """The API on SQLite; for `sqlite_api`."""
     engine = connect(settings.state_url)
     migrate(engine)
-    backends = Backends(engine, catalog, ResultStore(settings.results_folder))
+    backends = Backends(engine, catalog, local_results(settings.home / "results"))
     with serving(settings, backends) as port:
         yield port, backends
     engine.dispose()
@@ -91,7 +92,7 @@ def serve(catalog: Catalog, sqlite_engine: Engine, tmp_path: Path) -> Iterator[S
             catalog: Catalog = catalog,
             results: ResultStore | None = None,
         ) -> Api:
-            backends = Backends(engine, catalog, results or ResultStore(usual.results_folder))
+            backends = Backends(engine, catalog, results or local_results(usual.home / "results"))
             return Api(closing.enter_context(serving(settings, backends)), backends, closing)
 
         yield start

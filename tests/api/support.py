@@ -175,7 +175,7 @@ class Api:
                 output.write(file.content)
             size = len(file.content)
             written.append(ResultFile(file.name, rows, size, output.sha256, file.media_type))
-        folder.write_checkpoint(written)
+        folder.write_checkpoint({"files": [asdict(file) for file in written]})
         manifest = {
             "rows": rows * len(files),
             "bytes": sum(file.bytes for file in written),

@@ -26,6 +26,7 @@ from tests.api.conftest import Serve
 from tests.api.support import EXPORTS, ROUTES, TASKS, TIMEOUT_SECONDS, Api, File, assert_problem
 from tests.conftest import temporary_database
 from tests.support.outages import disposed, moved_away, shut
+from tests.support.results import local_results
 from tests.support.waiting import eventually
 
 FILE = File("part-00001.csv", b"id\n")
@@ -182,7 +183,7 @@ def test_without_its_files_a_task_is_shown_and_its_result_unavailable(
     serve: Serve, tmp_path: Path, lost: str
 ) -> None:
     # Given
-    api = serve(results=ResultStore(tmp_path / "kept" / "results"))
+    api = serve(results=local_results(tmp_path / "kept" / "results"))
     client = api.user()
     task = api.submit(client)
     api.complete(task, FILE)
@@ -203,7 +204,7 @@ def test_without_its_files_a_task_is_shown_and_its_result_unavailable(
 
 
 def test_damaged_manifest_is_unavailable(serve: Serve, tmp_path: Path) -> None:
-    api = serve(results=ResultStore(tmp_path / "results"))
+    api = serve(results=local_results(tmp_path / "results"))
     client = api.user()
     task = api.submit(client)
     api.complete(task, FILE)
@@ -220,7 +221,7 @@ def test_damaged_manifest_is_unavailable(serve: Serve, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, len(FILE.content) - 1])
 def test_file_that_was_cut_is_not_served_as_whole(serve: Serve, tmp_path: Path, size: int) -> None:
-    api = serve(results=ResultStore(tmp_path / "results"))
+    api = serve(results=local_results(tmp_path / "results"))
     client = api.user()
     task = api.submit(client)
     api.complete(task, FILE)

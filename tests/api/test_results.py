@@ -12,10 +12,13 @@ import pytest
 
 from api.results import PIECE_BYTES
 from resources.results import ResultStore
+from resources.results.bucket import Bucket
 from resources.settings import Settings
 from resources.timestamps import now, to_rfc3339
 from tests.api.conftest import Serve
 from tests.api.support import HOST, TASKS, TIMEOUT_SECONDS, Api, File, assert_problem
+from tests.support.results import local_results
+from tests.support.s3 import Relay, S3Bucket
 from tests.support.waiting import eventually
 
 FIRST = File("part-00001.csv", "id,note\n1,ü\n".encode())
@@ -247,7 +250,7 @@ def test_files_of_another_attempt_are_not_served(api: Api, alice: httpx.Client) 
 @pytest.mark.parametrize("lost", ["everything", "manifest.json", FIRST.name])
 def test_lost_files_are_unavailable(serve: Serve, tmp_path: Path, lost: str) -> None:
     # Given
-    api = serve(results=ResultStore(tmp_path / "results"))
+    api = serve(results=local_results(tmp_path / "results"))
     alice = api.user()
     task = api.submit(alice)
     api.complete(task, FIRST)
@@ -282,6 +285,7 @@ class CountedReads(ResultStore):
 
 def test_file_is_read_in_pieces_of_a_fair_size(serve: Serve, tmp_path: Path) -> None:
     results = CountedReads(tmp_path / "results")
+    results.prepare()
     api = serve(results=results)
     alice = api.user()
     task = api.submit(alice)
@@ -320,3 +324,75 @@ def test_file_is_closed_when_the_client_goes_away(sqlite_api: Api) -> None:
         lambda: not [path for path in open_files() if task["run_id"] in path],
         within=TIMEOUT_SECONDS,
     )
+
+
+# --- In a bucket ---
+
+
+@pytest.fixture
+def in_bucket(
+    serve: Serve, bucket: S3Bucket, relay: Relay, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Api:
+    """The API with its results in a bucket that can be taken away."""
+    for name in ("READ_RETRIES", "WRITE_RETRIES"):
+        monkeypatch.setattr(f"resources.results.bucket.{name}", 1)
+    return serve(results=ResultStore(Bucket(bucket.name, "some/prefix", tmp_path)))
+
+
+@pytest.mark.parametrize("file", [FIRST, SECOND, EMPTY], ids=lambda file: str(file.name))
+def test_file_arrives_whole_from_a_bucket(in_bucket: Api, file: File) -> None:
+    alice = in_bucket.user()
+    task = in_bucket.submit(alice)
+    in_bucket.complete(task, file)
+    answer = alice.get(result(task, file.name))
+    assert (answer.status_code, answer.content) == (200, file.content)
+    assert answer.headers["content-length"] == str(len(file.content))
+    assert answer.headers["etag"] == f'"{sha256(file)}"'
+    known = alice.get(result(task, file.name), headers={"If-None-Match": f'"{sha256(file)}"'})
+    assert (known.status_code, known.content) == (304, b"")
+
+
+def test_result_in_a_bucket_that_is_away_is_unavailable_until_it_is_back(
+    in_bucket: Api, relay: Relay, bucket: S3Bucket
+) -> None:
+    alice = in_bucket.user()
+    task = in_bucket.submit(alice)
+    in_bucket.complete(task, FIRST)
+    with relay.away():
+        for name in ("", FIRST.name):
+            problem = assert_problem(alice.get(result(task, name)), 503, "unavailable")
+            assert problem["detail"] == "The result storage does not answer."
+        assert alice.get(f"{TASKS}{task['id']}/").json()["status"] == "completed"
+    assert alice.get(result(task, FIRST.name)).content == FIRST.content
+
+
+def test_file_that_was_cut_or_lost_in_a_bucket_is_not_served(
+    in_bucket: Api, bucket: S3Bucket
+) -> None:
+    alice = in_bucket.user()
+    task = in_bucket.submit(alice)
+    in_bucket.complete(task, FIRST)
+    name = f"some/prefix/{task['id']}/{task['run_id']}/{FIRST.name}"
+    bucket.put(name, FIRST.content[:-1])
+    assert_problem(alice.get(result(task, FIRST.name)), 503, "unavailable")
+    bucket.delete(name)
+    assert_problem(alice.get(result(task, FIRST.name)), 503, "unavailable")
+
+
+def test_download_is_cut_off_when_the_bucket_goes_away_in_its_middle(
+    in_bucket: Api, relay: Relay
+) -> None:
+    # Given: more than is read at once, and more than the sockets between the two take
+    big = File("part-00001.csv", b"x" * 32 * 2**20)
+    alice = in_bucket.user()
+    task = in_bucket.submit(alice)
+    in_bucket.complete(task, big)
+    # When
+    with alice.stream("GET", result(task, big.name)) as answer:
+        assert answer.status_code == 200
+        pieces = answer.iter_raw(1000)
+        next(pieces)
+        with relay.away(), pytest.raises(httpx.RemoteProtocolError):
+            # Expect
+            list(pieces)
+    assert alice.get(result(task, big.name)).content == big.content

@@ -23,6 +23,7 @@ from resources.store.attempts import AttemptStore
 from resources.store.models import Principal, Role, Status, Task
 from resources.store.tables import tasks
 from resources.store.tasks import TaskStore
+from tests.support.results import local_results
 
 ALICE = Principal("alice", Role.USER)
 ROWS = 25
@@ -68,7 +69,7 @@ def task(store: TaskStore, request_: TaskRequest, sqlite_engine: Engine) -> Task
 
 @pytest.fixture
 def results(tmp_path: Path) -> ResultStore:
-    return ResultStore(tmp_path / "results")
+    return local_results(tmp_path / "results")
 
 
 @pytest.fixture
@@ -179,6 +180,7 @@ def test_a_source_that_is_gone_leaves_nothing_and_may_be_asked_again(
 def test_a_storage_that_takes_nothing_fails_the_task_as_retryable(
     export: Export, tmp_path: Path
 ) -> None:
+    (tmp_path / "results").rmdir()
     (tmp_path / "results").write_text("a file where the folder should be")
 
     with pytest.raises(TaskFailed) as failure:

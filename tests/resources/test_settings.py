@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from resources.results.location import BucketLocation
 from resources.settings import PROJECT_ROOT, Settings, load_settings, with_driver
 
 SECRET = "hunter2"  # a password, as far as the tests go
@@ -15,6 +16,7 @@ POSTGRES = f"postgresql://user:{SECRET}@db.example.com:5432/workers"
 PLAIN = {
     "home": ("/srv/workers", Path("/srv/workers")),
     "datasets": ("/etc/workers/datasets.toml", Path("/etc/workers/datasets.toml")),
+    "results_url": ("s3://exports/workers", "s3://exports/workers"),
     "api_host": ("0.0.0.0", "0.0.0.0"),
     "api_port": ("8080", 8080),
     "ui_host": ("::1", "::1"),
@@ -61,7 +63,7 @@ def test_without_any_variable_the_demo_runs_in_this_folder(
     assert settings.home == home
     assert settings.state_url.render_as_string() == f"sqlite:///{home}/state/runs.db"
     assert settings.source.render_as_string() == f"sqlite:///{home}/demo-source.sqlite"
-    assert settings.results_folder == home / "results"
+    assert settings.results == home / "results"
     assert settings.datasets == PROJECT_ROOT / "datasets.toml"
     assert (settings.api_host, settings.api_port) == ("127.0.0.1", 8000)
     assert (settings.slots, settings.result_retention) == (2, timedelta(days=7))
@@ -119,6 +121,20 @@ def test_the_home_is_absolute_and_falls_back_to_dagsters(
         ("source_url", "shop"),
         ("source_url", "oracle://user@host/shop"),
         ("mask_key", "fifteen letters"),
+        ("results_url", "results"),
+        ("results_url", "https://exports.s3.amazonaws.com/workers"),
+        ("results_url", "file://server/srv/results"),
+        ("results_url", "file://"),
+        ("results_url", "file:results"),
+        ("results_url", "s3://"),
+        ("results_url", "s3:exports"),
+        ("results_url", "s3://Exports"),
+        ("results_url", "s3://exports:9000/workers"),
+        ("results_url", "s3://exports/a b"),
+        ("results_url", "s3://exports/a//b"),
+        ("results_url", "s3://exports/../b"),
+        ("results_url", "s3://exports/b?region=eu-west-1"),
+        ("results_url", "s3://[exports"),
         ("source_url", "postgresql://user@host:port/shop"),
     ],
 )
@@ -196,6 +212,56 @@ def test_what_is_no_database_url_is_not_repeated(url: str) -> None:
     with pytest.raises(ValueError, match="is not a database URL") as raised:
         with_driver(url)
     assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("/srv/results", Path("/srv/results")),
+        ("file:///srv/results", Path("/srv/results")),
+        ("file://localhost/srv/my%20results", Path("/srv/my results")),
+        ("s3://exports", BucketLocation("exports", "")),
+        ("s3://exports/", BucketLocation("exports", "")),
+        ("s3://my.exports/workers/eu=1/", BucketLocation("my.exports", "workers/eu=1")),
+    ],
+)
+def test_results_lie_in_a_folder_or_a_bucket(
+    monkeypatch: pytest.MonkeyPatch, url: str, place: Path | BucketLocation
+) -> None:
+    assert settings_with(monkeypatch, "results_url", url).results == place
+
+
+@pytest.mark.parametrize(
+    "url",
+    [f"s3://key:{SECRET}@exports", f"s3://exports?secret={SECRET}", f"s3://exports#{SECRET}"],
+)
+def test_credentials_in_the_results_url_are_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    with pytest.raises(ValidationError, match="AWS_SECRET_ACCESS_KEY") as raised:
+        settings_with(monkeypatch, "results_url", url)
+    assert SECRET not in f"{raised.value} {raised.value!r}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_ENDPOINT_URL", f"minio:9000/{SECRET}"),
+        ("AWS_ENDPOINT_URL", f"http://minio:{SECRET}"),
+        ("AWS_ENDPOINT_URL", f"http:///{SECRET}"),
+        ("AWS_ENDPOINT_URL_S3", f"{SECRET} http://minio"),
+        ("AWS_ACCESS_KEY_ID", f"{SECRET}\n"),
+        ("AWS_SESSION_TOKEN", f"{SECRET}\u00fc"),
+    ],
+)
+def test_a_way_to_s3_that_cannot_be_meant_is_refused_by_the_variables_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert Settings().results_url is None
+    with pytest.raises(ValidationError, match=name) as raised:
+        settings_with(monkeypatch, "results_url", "s3://exports")
+    assert SECRET not in f"{raised.value} {raised.value!r}"
 
 
 @pytest.mark.parametrize(("name", "value"), [("slots", 3), ("database_url", None)])

@@ -45,7 +45,12 @@ POINTS: dict[str, tuple[str, str, str, Callable[..., bool] | None]] = {
     "run.started": ("pipelines.jobs", "run_export", BEFORE, None),
     "run.chunk": ("pipelines.parts", "PartWriter.write", AFTER, None),
     "run.part": ("pipelines.parts", "PartWriter._finish", AFTER, None),
-    "run.manifest": ("resources.results", "AttemptFolder.write_manifest", AFTER, None),
+    "run.manifest": (
+        "resources.results.attempt_folder",
+        "AttemptFolder.write_manifest",
+        AFTER,
+        None,
+    ),
     "run.published": ("resources.store.attempts", "AttemptStore.publish", AFTER, None),
     "run.last_step": (
         "resources.engine.storage",

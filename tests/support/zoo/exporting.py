@@ -11,7 +11,6 @@ from sqlalchemy import URL, Engine, update
 from pipelines.exports import Export
 from pipelines.run_control import RunControl
 from resources.requests import parse_request, select_rows
-from resources.results import ResultStore
 from resources.source.catalog import Catalog
 from resources.source.connection import connect_source
 from resources.source.declarations import load_declarations
@@ -20,6 +19,7 @@ from resources.store.attempts import AttemptStore
 from resources.store.models import Status
 from resources.store.tables import tasks
 from resources.store.tasks import TaskStore
+from tests.support.results import local_results
 
 MASK_KEY = b"a key of the zoo"
 
@@ -55,7 +55,7 @@ class Exporter:
                 update(tasks).where(tasks.c.id == task.id).values(status=Status.PROCESSING)
             )
         attempt = AttemptStore(self.state, task.run_id)
-        results = ResultStore(self.folder / "results")
+        results = local_results(self.folder / "results")
         exported = Export(
             request=request,
             selection=select_rows(request, catalog),

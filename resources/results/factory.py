@@ -1,0 +1,32 @@
+"""The one place where the results' storage is chosen."""
+
+from pathlib import Path
+
+from resources.errors import Unavailable
+from resources.results.failures import reason_of
+from resources.results.local_folder import LocalFolder
+from resources.results.result_store import ResultStore
+from resources.results.storage import Storage
+from resources.settings import Settings
+
+
+def result_store(settings: Settings) -> ResultStore:
+    """All results, where ``settings`` say that they lie; nothing is asked of the storage yet.
+
+    Raises:
+        Unavailable: The environment does not say how to reach it; the message is the operator's.
+    """
+    try:
+        return ResultStore(_storage(settings))
+    except OSError as error:
+        msg = f"The result storage cannot be used: {reason_of(error)}"
+        raise Unavailable(msg) from error
+
+
+def _storage(settings: Settings) -> Storage:
+    location = settings.results
+    if isinstance(location, Path):
+        return LocalFolder(location)
+    from resources.results.bucket import Bucket  # noqa: PLC0415 - where results lie in one
+
+    return Bucket(location.bucket, location.prefix, spool=settings.home)
