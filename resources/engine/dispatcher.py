@@ -54,6 +54,9 @@ OUTAGE_SECONDS = 1.0
 SIGN_OF_LIFE_SECONDS = 5.0
 # How long a task may be pending without a change before it is looked at.
 STRANDED_SECONDS = 15.0
+# How long it leaves a result storage alone that does not answer: asking it may take seconds, for
+# which tasks would wait.
+SWEEP_AGAIN_SECONDS = 10.0
 MAX_REFUSALS = 5
 
 
@@ -81,6 +84,7 @@ class Dispatcher(DagsterDaemon[Any]):
         self._seen_at = 0.0
         # Not at once: what a restart interrupted Dagster may still do by itself.
         self._looked_for_stranded_at = time.monotonic()
+        self._sweeps_at = 0.0
         self._refusals: Counter[int] = Counter()
 
     @classmethod
@@ -182,8 +186,18 @@ class Dispatcher(DagsterDaemon[Any]):
         self._for_each(self._tasks.to_sweep(STOPS_PER_PASS), self._sweep)
 
     def _sweep(self, task: Task) -> None:
-        """Remove what the task's runs left; a run that takes it meanwhile keeps its files."""
-        left = self._results.attempts(task.id)
+        """Remove what the task's runs left; a run that takes it meanwhile keeps its files.
+
+        Where the storage does not answer, nothing is known to be gone: the task is swept later.
+        """
+        if time.monotonic() < self._sweeps_at:
+            return
+        try:
+            left = self._results.attempts(task.id)
+        except Unavailable as error:
+            self._logger.warning("%s", error)
+            self._sweeps_at = time.monotonic() + SWEEP_AGAIN_SECONDS
+            return
         if not self._tasks.is_current(task):
             return
         gone = [folder.discard() for folder in left]

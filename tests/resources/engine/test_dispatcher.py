@@ -23,10 +23,11 @@ from resources.engine.failures import INTERNAL_ERROR
 from resources.engine.names import parameters_of
 from resources.errors import TaskNotCancellable
 from resources.requests import TaskRequest
-from resources.results import ResultStore
 from resources.store.models import Principal, Role, Status, Task
 from resources.store.tables import tasks
 from resources.store.tasks import TaskStore
+from tests.support.outages import moved_away
+from tests.support.results import local_results
 
 ALICE = Principal("alice", Role.USER)
 
@@ -137,7 +138,7 @@ def test_a_queued_run_is_stopped_and_stopping_it_again_changes_nothing(
 
 @pytest.fixture
 def dispatcher(engine: Engine, tmp_path: Path) -> Dispatcher:
-    return Dispatcher(engine, ResultStore(tmp_path / "results"), 2, lambda: None)
+    return Dispatcher(engine, local_results(tmp_path / "results"), 2, lambda: None)
 
 
 def test_what_died_between_creating_and_submitting_is_submitted_by_the_next_pass(
@@ -207,12 +208,13 @@ def test_results_that_cannot_be_removed_hold_up_nothing_and_are_tried_again(
     store: TaskStore,
     task: Task,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("resources.engine.dispatcher.SWEEP_AGAIN_SECONDS", 0)
     request = TaskRequest(task_type="bookings_export")
     bad = store.submit(request, owner="bob", request_id="r", idempotency_key=None).task
     store.cancel(bad.id, Principal("bob", Role.USER))
     folder = tmp_path / "results" / str(bad.id)
-    folder.parent.mkdir()
     folder.write_text("a file where a folder should be")
 
     dispatcher._pass(workspace_context)
@@ -222,3 +224,45 @@ def test_results_that_cannot_be_removed_hold_up_nothing_and_are_tried_again(
     (folder / bad.run_id).mkdir(parents=True)
     dispatcher._pass(workspace_context)
     assert not folder.exists()
+
+
+def test_results_that_are_away_as_a_whole_are_not_taken_for_removed(
+    workspace_context: WorkspaceProcessContext,
+    dispatcher: Dispatcher,
+    store: TaskStore,
+    task: Task,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("resources.engine.dispatcher.SWEEP_AGAIN_SECONDS", 0)
+    folder = tmp_path / "results" / str(task.id)
+    (folder / task.run_id).mkdir(parents=True)
+    store.cancel(task.id, ALICE)
+
+    with moved_away(tmp_path / "results"):
+        dispatcher._pass(workspace_context)
+    dispatcher._pass(workspace_context)
+
+    assert not folder.exists()
+
+
+def test_results_that_are_away_are_not_asked_for_at_once_again_and_hold_up_no_stop(
+    instance: DagsterInstance,
+    workspace: BaseWorkspaceRequestContext,
+    workspace_context: WorkspaceProcessContext,
+    dispatcher: Dispatcher,
+    store: TaskStore,
+    task: Task,
+    tmp_path: Path,
+) -> None:
+    request = TaskRequest(task_type="bookings_export")
+    later = store.submit(request, owner="alice", request_id="r", idempotency_key=None).task
+    for each in (task, later):
+        hand_over(instance, workspace, each)
+        store.cancel(each.id, ALICE)
+
+    with moved_away(tmp_path / "results"):
+        for _ in range(2):  # asked to end, and seen to have ended
+            dispatcher._pass(workspace_context)
+
+    assert {state_of(instance, each) for each in (task, later)} == {DagsterRunStatus.CANCELED}
