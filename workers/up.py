@@ -15,6 +15,7 @@ from urllib.request import urlopen
 
 from resources.demo_source import create_demo_source
 from resources.errors import WorkersError
+from resources.results.factory import result_store
 from resources.settings import Settings
 from resources.source.declarations import load_declarations
 from resources.store.database import connect
@@ -45,6 +46,7 @@ def run_service(settings: Settings) -> None:
     with _only_one(settings):
         _check_ports(settings)
         load_declarations(settings.datasets)
+        result_store(settings).prepare()
         runtime = Runtime.create(settings)
         try:
             _prepare(runtime)

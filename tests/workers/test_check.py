@@ -22,8 +22,9 @@ DECLARED = '[{dataset}]\ntable = "{dataset}"\nkey = "id"\ndate_column = "created
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A home with a small demo source."""
+    """A home with a small demo source, and a folder for results."""
     create_demo_source(tmp_path / "demo-source.sqlite", bookings=50)
+    (tmp_path / "results").mkdir()
     return tmp_path
 
 
@@ -192,6 +193,28 @@ def test_the_start_tells_findings_as_lines(home: Path, capfd: pytest.CaptureFixt
     said = eventually(lambda: capfd.readouterr().err, within=10)
     assert said == (
         'workers | datasets.toml: users: the source has no table "usres"; did you mean "users"?\n'
+    )
+
+
+def test_the_start_tells_that_results_are_away(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (home / "datasets.toml").write_text(DECLARED.format(dataset="users"))
+    (home / "results").rmdir()
+
+    look_in_background(Settings(home=home, datasets=home / "datasets.toml"))
+
+    said = ""
+
+    def is_said() -> bool:
+        nonlocal said
+        said += capfd.readouterr().err
+        return said.endswith("\n")
+
+    eventually(is_said, within=10)
+    assert said == (
+        "workers | The result storage does not answer. "
+        "Until it does, tasks fail and results cannot be fetched.\n"
     )
 
 
