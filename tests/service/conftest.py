@@ -12,8 +12,15 @@ from sqlalchemy import URL
 
 from resources.store.models import Role
 from tests.conftest import temporary_database
+from tests.support.crashes import Crashes
 from tests.support.service import Client, Service
-from tests.support.sources import DATASETS, make_postgres_source, make_sqlite_source, queries_on
+from tests.support.sources import (
+    DATASETS,
+    FRAMES_OF_ONE_BATCH,
+    make_postgres_source,
+    make_sqlite_source,
+    queries_on,
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,10 @@ def setup(
     datasets = folder / "datasets.toml"
     datasets.write_text(DATASETS)
     lite = make_sqlite_source(folder / "source.sqlite")
-    environment = {"WORKERS_DATASETS": str(datasets)}
+    environment = {
+        **Crashes(folder / "crashes").environment(**FRAMES_OF_ONE_BATCH),
+        "WORKERS_DATASETS": str(datasets),
+    }
     if backend == "sqlite":
         yield Setup({**environment, "WORKERS_SOURCE_URL": str(lite)}, lite)
         return

@@ -12,7 +12,7 @@ from resources.store.models import Role
 from tests.service.conftest import Setup, left_of
 from tests.support.ledger import SEED, chance
 from tests.support.service import Client, Service
-from tests.support.sources import queries_on
+from tests.support.sources import BIG, queries_on
 from tests.support.ui import Ui
 from tests.support.waiting import always, eventually
 
@@ -151,7 +151,7 @@ def until_starting(ui: Ui, task: Task) -> None:
 def test_a_task_is_cancelled_in_the_middle_of_writing(
     alice: Client, ui: Ui, assert_over: Callable[..., None]
 ) -> None:
-    task = alice.submit(filters={"status": "big"})
+    task = alice.submit(**BIG)
     eventually(lambda: alice.task(task["id"])["progress"]["processed"] > 0, within=60)
 
     first = alice.cancel(task["id"])
@@ -184,7 +184,7 @@ def test_a_task_is_cancelled_inside_a_query_that_takes_minutes_and_the_query_end
 def test_a_task_whose_run_process_died_is_cancelled_before_and_after_its_retry_is_made(
     alice: Client, service: Service, assert_over: Callable[..., None]
 ) -> None:
-    before, after = [alice.submit(filters={"status": "big"}) for _ in range(2)]
+    before, after = [alice.submit(**BIG) for _ in range(2)]
     for task in (before, after):
         alice.until(task["id"], "processing")
 
@@ -208,7 +208,7 @@ def test_a_task_whose_run_process_died_is_cancelled_before_and_after_its_retry_i
 def test_tasks_are_cancelled_while_no_part_of_dagster_does_anything(
     alice: Client, service: Service, ui: Ui, assert_over: Callable[..., None]
 ) -> None:
-    processing = alice.submit(filters={"status": "big"})
+    processing = alice.submit(**BIG)
     eventually(lambda: alice.task(processing["id"])["progress"]["processed"] > 0, within=60)
 
     with service.suspended("daemon", "code-server", "ui"):

@@ -7,6 +7,7 @@ import pytest
 from resources.store.models import Role
 from tests.service.conftest import ClientMaker, results_of
 from tests.support.service import Client, Service
+from tests.support.sources import BIG
 from tests.support.ui import BACKFILL, CANCEL_BACKFILL, DELETE, RUN, TERMINATE, Ui
 from tests.support.waiting import eventually
 
@@ -42,7 +43,7 @@ def broken(alice: Client) -> dict[str, Any]:
 def test_a_run_that_is_terminated_makes_its_task_cancelled(
     alice: Client, ui: Ui, policy: str
 ) -> None:
-    task = alice.submit(filters={"status": "big"})
+    task = alice.submit(**BIG)
     alice.until(task["id"], "processing")
 
     ui.ask(TERMINATE, id=task["run_id"], policy=policy)
@@ -54,7 +55,7 @@ def test_a_run_that_is_terminated_makes_its_task_cancelled(
 
 
 def test_a_run_that_is_deleted_makes_its_task_failed(alice: Client, ui: Ui) -> None:
-    task = alice.submit(filters={"status": "big"})
+    task = alice.submit(**BIG)
     alice.until(task["id"], "processing")
 
     ui.ask(DELETE, id=task["run_id"])

@@ -19,6 +19,7 @@ from resources.store.models import Principal, Role, Status
 from resources.store.tasks import TaskFilter, TaskStore
 from tests.service.conftest import Setup, assert_gone
 from tests.support.service import STOP_SECONDS, Client, Service, free_port
+from tests.support.sources import BIG
 from tests.support.ui import Ui
 from tests.support.waiting import always, eventually
 
@@ -91,7 +92,7 @@ def test_stopping_leaves_no_process_and_costs_no_attempt_of_what_was_accepted(
 ) -> None:
     own_service.start()
     client = own_service.client("alice")
-    running = client.submit(filters={"status": "big"})
+    running = client.submit(**BIG)
     client.until(running["id"], "processing")
     starting = client.submit(**WANTED)
     processes = own_service.processes()
@@ -124,7 +125,7 @@ def test_ctrl_c_stops_it(own_service: Service) -> None:
 def test_killing_it_leaves_no_process(own_service: Service) -> None:
     own_service.start()
     client = own_service.client("alice")
-    task = client.submit(filters={"status": "big"})
+    task = client.submit(**BIG)
     client.until(task["id"], "processing")
     client.close()
     processes = own_service.processes()

@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Connection, MetaData, Table, create_engine, insert, select, text
 
@@ -15,6 +16,11 @@ BOOKINGS = 3_000
 # "broken" one, with a value that is not of its column's type; and a "refused" one, whose value the
 # database fails to compute.
 BIG_ROWS = 3_000_000
+# They take minutes, however fast exports are: what asks for them so has ten rows in each frame of
+# a service whose environment has these constants (see `tests.support.crashes`), and a frame costs
+# about a millisecond.
+BIG: dict[str, Any] = {"filters": {"status": "big"}, "batch_size": 10}
+FRAMES_OF_ONE_BATCH: dict[str, int] = {"pipelines.exports.FRAME_ROWS": 1}
 TOTAL = "9.5"
 _MADE_UP = (
     "SELECT {start} + i, 1, 1, '{status}', {time}, 1, CAST({total} AS NUMERIC(10, 2)), 'EUR', "

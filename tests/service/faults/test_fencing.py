@@ -16,6 +16,7 @@ from tests.service.faults.conftest import Subject, flaws_of, is_alive, submit_pa
 from tests.service.faults.test_crashes import RECOVERY_SECONDS, WANTED
 from tests.support import ledger
 from tests.support.service import Client
+from tests.support.sources import BIG
 from tests.support.ui import DELETE, Ui
 from tests.support.waiting import always, eventually
 
@@ -25,7 +26,7 @@ pytestmark = [pytest.mark.service, pytest.mark.faults]
 SEEN_SECONDS = 30
 # From waking up to having seen that the task is another's, and ended.
 LEAVING_SECONDS = 30
-BIG: dict[str, Any] = {"filters": {"status": "big"}, "options": {"format": "csv"}}
+BIG_CSV: dict[str, Any] = {**BIG, "options": {"format": "csv"}}
 
 
 @contextmanager
@@ -71,7 +72,7 @@ def test_of_two_attempts_that_are_alive_the_current_one_alone_publishes(
 def test_a_run_that_wakes_up_tells_no_progress_of_a_task_that_another_works_on(
     crashing: Subject, alice: Client
 ) -> None:
-    with standing_still(crashing, alice, "run.chunk", BIG, at=50) as (task, pid):
+    with standing_still(crashing, alice, "run.chunk", BIG_CSV, at=50) as (task, pid):
         # Given
         old = alice.task(task["id"])
         eventually(lambda: alice.task(task["id"])["attempt"] == 2, within=RECOVERY_SECONDS)

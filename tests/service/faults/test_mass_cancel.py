@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import temporary_database
 from tests.service.conftest import Setup, left_of, running
 from tests.support.service import Client, Service
+from tests.support.sources import BIG
 from tests.support.waiting import always, eventually
 
 pytestmark = [pytest.mark.service, pytest.mark.faults]
@@ -60,8 +61,8 @@ def is_over(wide: Service, alice: Client, setup: Setup, tasks: list[dict[str, An
 def test_a_hundred_tasks_that_are_cancelled_at_once_end_soon_and_leave_nothing(
     wide: Service, alice: Client, setup: Setup, at_work: int
 ) -> None:
-    kinds = ("big", "slow")
-    tasks = [alice.submit(filters={"status": kinds[n % 2]}) for n in range(TASKS)]
+    kinds = (BIG, {"filters": {"status": "slow"}})
+    tasks = [alice.submit(**kinds[n % 2]) for n in range(TASKS)]
     eventually(lambda: statuses(alice)["processing"] >= at_work, within=60)
 
     with ThreadPoolExecutor(TASKS) as pool:

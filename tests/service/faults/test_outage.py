@@ -17,9 +17,16 @@ from sqlalchemy import URL
 from tests.api.support import ROUTES, assert_problem
 from tests.conftest import temporary_database
 from tests.service.conftest import results_of, running
+from tests.support.crashes import Crashes
 from tests.support.outages import full, moved_away, replaced_by_a_file, shut, unusable
 from tests.support.service import Client, Service
-from tests.support.sources import DATASETS, make_postgres_source, make_sqlite_source
+from tests.support.sources import (
+    BIG,
+    DATASETS,
+    FRAMES_OF_ONE_BATCH,
+    make_postgres_source,
+    make_sqlite_source,
+)
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.service, pytest.mark.faults]
@@ -27,11 +34,14 @@ pytestmark = [pytest.mark.service, pytest.mark.faults]
 Outage = Callable[[Path], AbstractContextManager[None]]
 
 WANTED: dict[str, Any] = {"filters": {"status": "pending"}, "options": {"format": "csv"}}
+# Many ids, in parts that have ten thousand of them.
+IDS: dict[str, Any] = {**BIG, "options": {"format": "csv", "columns": ["id"]}}
+CONSTANTS = {**FRAMES_OF_ONE_BATCH, "pipelines.parts.PART_ROWS": 10_000}
 # More than a full disk takes.
 LARGER: dict[str, Any] = {"filters": {"status": "confirmed"}, "options": {"format": "csv"}}
 BODY = {"task_type": "bookings_export", **WANTED}
 # Bytes of ids in about the time of three looks at the task database.
-WRITTEN_MEANWHILE = 2_000_000
+WRITTEN_MEANWHILE = 100_000
 # The longest that a part waits before it looks again whether something is back.
 RECOVERY_SECONDS = 30
 
@@ -65,7 +75,10 @@ def broken(
     """A service of this module's own, with databases of its own."""
     folder = tmp_path_factory.mktemp("outage")
     (folder / "datasets.toml").write_text(DATASETS)
-    environment = {"WORKERS_DATASETS": str(folder / "datasets.toml")}
+    environment = {
+        **Crashes(folder / "crashes").environment(**CONSTANTS),
+        "WORKERS_DATASETS": str(folder / "datasets.toml"),
+    }
     lite = make_sqlite_source(folder / "source.sqlite")
     if backend == "sqlite":
         environment["WORKERS_SOURCE_URL"] = str(lite)
@@ -156,8 +169,7 @@ def test_without_the_task_database_everything_is_unavailable_and_then_goes_on(
 
 def test_a_running_task_goes_on_without_the_task_database(broken: Breakable, alice: Client) -> None:
     # Given
-    options = {"format": "csv", "columns": ["id"]}
-    running = alice.submit(filters={"status": "big"}, options=options)
+    running = alice.submit(**IDS)
     eventually(lambda: alice.task(running["id"])["progress"]["processed"] > 0, within=60)
 
     def written() -> int:
@@ -231,8 +243,7 @@ def test_a_results_folder_that_goes_away_in_the_middle_is_swept_afterwards(
     broken: Breakable, results: Path, alice: Client, done: dict[str, Any]
 ) -> None:
     # Given
-    options = {"format": "csv", "columns": ["id"]}
-    running = alice.submit(filters={"status": "big"}, options=options)
+    running = alice.submit(**IDS)
     eventually(lambda: alice.task(running["id"])["progress"]["processed"] > 0, within=60)
     assert results_of(broken.service, running["id"]) != []
     # When
