@@ -6,6 +6,7 @@ hexadecimal; arrays are JSON, in which decimals, dates, times, NaN and Infinity 
 
 import json
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -15,12 +16,18 @@ import pyarrow.compute as pc
 _NO_JSON = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 # Pieces of lines, and how lines are made of cells that may be null.
-_NOTHING, _QUOTE, _COMMA, _END, _Z = (
-    pa.scalar(each, pa.large_string()) for each in ("", '"', ",", "\n", "Z")
+_NOTHING, _QUOTE, _APOSTROPHE, _COMMA, _END, _Z = (
+    pa.scalar(each, pa.large_string()) for each in ("", '"', "'", ",", "\n", "Z")
 )
 _NULLS_EMPTY = {"null_handling": "replace", "null_replacement": ""}
+# What a spreadsheet takes for the start of a formula, by OWASP's list for CSV injection; the last
+# four are full-width "=+-@", as East Asian input methods write them.
+_FORMULA_STARTS = pa.array(list("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"))
 # Where in an array's values each of its large strings begins.
 _OFFSET = struct.Struct("=q")
+
+# Makes cells of an array of texts.
+_AsTexts = Callable[[pa.Array], pa.LargeStringArray]
 
 
 class CsvEncoder:
@@ -35,16 +42,33 @@ class CsvEncoder:
 
     buffered_bytes = 0
 
-    def __init__(self, sink: pa.NativeFile, schema: pa.Schema, *, gzipped: bool) -> None:
+    def __init__(
+        self,
+        sink: pa.NativeFile,
+        schema: pa.Schema,
+        *,
+        gzipped: bool,
+        spreadsheet_safe: bool = False,
+    ) -> None:
+        """Begin a file.
+
+        Args:
+            sink: Where it is written.
+            schema: The schema of every batch.
+            gzipped: Whether it is compressed.
+            spreadsheet_safe: Whether texts that a spreadsheet would take for formulas, in the
+                header too, get an apostrophe in front.
+        """
         self._stream = pa.CompressedOutputStream(sink, "gzip") if gzipped else sink
         self._gzipped = gzipped
-        header = ",".join(_quoted(name) for name in schema.names)
+        self._as_texts = _as_safe_texts if spreadsheet_safe else _as_texts
+        header = ",".join(self._as_texts(pa.array(schema.names, pa.string())).to_pylist())
         self._stream.write(f"{header}\n".encode())
 
     def write_batch(self, batch: pa.RecordBatch) -> None:
         """Append the rows of ``batch``."""
         if batch.num_rows:
-            self._stream.write(_lines(batch))
+            self._stream.write(_lines(batch, self._as_texts))
 
     def close(self) -> None:
         """Write what is buffered; who opened the sink closes it."""
@@ -52,13 +76,9 @@ class CsvEncoder:
             self._stream.close()
 
 
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"'
-
-
-def _lines(batch: pa.RecordBatch) -> pa.Buffer:
+def _lines(batch: pa.RecordBatch, as_texts: _AsTexts) -> pa.Buffer:
     """The batch as CSV: the values of an array of its lines, which lie one behind the other."""
-    *first, last = (_spelled(array) for array in batch.columns)
+    *first, last = (_spelled(array, as_texts) for array in batch.columns)
     ended = pc.binary_join_element_wise(last, _END, _NOTHING, **_NULLS_EMPTY)
     lines = pc.binary_join_element_wise(*first, ended, _COMMA, **_NULLS_EMPTY)
     _, offsets, values = lines.buffers()
@@ -66,7 +86,7 @@ def _lines(batch: pa.RecordBatch) -> pa.Buffer:
     return values.slice(0, length)
 
 
-def _spelled(array: pa.Array) -> pa.LargeStringArray:
+def _spelled(array: pa.Array, as_texts: _AsTexts) -> pa.LargeStringArray:
     """The cells as they stand in a file; nulls stay null."""
     of = array.type
     if pa.types.is_binary(of):
@@ -74,7 +94,7 @@ def _spelled(array: pa.Array) -> pa.LargeStringArray:
     if pa.types.is_list(of):
         return _as_texts(_each(array, _json))
     if pa.types.is_string(of):
-        return _as_texts(array)
+        return as_texts(array)
     if pa.types.is_timestamp(of) and of.tz is not None:
         # Arrow's way to spell these is thirty times as slow as that of times without a zone.
         local = array.cast(pa.timestamp(of.unit)).cast(pa.large_string())
@@ -85,6 +105,15 @@ def _spelled(array: pa.Array) -> pa.LargeStringArray:
 def _as_texts(array: pa.Array) -> pa.LargeStringArray:
     doubled = pc.replace_substring(array.cast(pa.large_string()), '"', '""')
     return pc.binary_join_element_wise(_QUOTE, doubled, _QUOTE, _NOTHING, null_handling="emit_null")
+
+
+def _as_safe_texts(array: pa.Array) -> pa.LargeStringArray:
+    risky = pc.is_in(pc.utf8_slice_codeunits(array, 0, 1), value_set=_FORMULA_STARTS)
+    if not pc.any(risky).as_py():
+        return _as_texts(array)
+    marks = pc.if_else(risky, _APOSTROPHE, _NOTHING)
+    texts = array.cast(pa.large_string())
+    return _as_texts(pc.binary_join_element_wise(marks, texts, _NOTHING, null_handling="emit_null"))
 
 
 def _json(items: list[Any]) -> str:

@@ -108,6 +108,7 @@ class Export:
             "bytes": sum(file.bytes for file in files),
             "files": [asdict(file) for file in files],
             "schema": self._described(schema),
+            "spreadsheet_safe": options.spreadsheet_safe,
             "filters": self.request.filters,
             "date_from": self.request.date_from,
             "date_to": self.request.date_to,

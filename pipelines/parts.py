@@ -152,5 +152,10 @@ def _encoder(file: HashingFile, schema: pa.Schema, options: ExportOptions) -> _E
         case FileFormat.PARQUET:
             encoder = ParquetEncoder(sink, schema, options.file_compression.value)
         case FileFormat.CSV:
-            encoder = CsvEncoder(sink, schema, gzipped=_is_csv_gz(options))
+            encoder = CsvEncoder(
+                sink,
+                schema,
+                gzipped=_is_csv_gz(options),
+                spreadsheet_safe=options.spreadsheet_safe,
+            )
     return encoder

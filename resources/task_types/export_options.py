@@ -53,6 +53,12 @@ class ExportOptions(Options):
         "`gzip`",
     )
 
+    spreadsheet_safe: bool = Field(
+        default=False,
+        description="CSV: whether texts that a spreadsheet would take for formulas get an "
+        "apostrophe in front",
+    )
+
     @property
     def file_compression(self) -> Compression:
         """What is asked for, else the format's default."""
@@ -71,6 +77,17 @@ class ExportOptions(Options):
                 {"fitting": ", ".join(fitting)},
             )
         return compression
+
+    @field_validator("spreadsheet_safe")
+    @classmethod
+    def _is_for_csv(cls, safe: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's
+        if safe and info.data.get("format") is FileFormat.PARQUET:
+            raise PydanticCustomError(
+                "invalid_value",
+                "Parquet files keep texts as they are, and no spreadsheet takes them for formulas: "
+                "leave spreadsheet_safe out, or ask for the format csv",
+            )
+        return safe
 
     @field_validator("columns")
     @classmethod

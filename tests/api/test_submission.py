@@ -66,7 +66,7 @@ def test_example_of_the_original_request_is_accepted(api: Api) -> None:
         ("filters", {"status": "confirmed"}),
         ("date_from", "2024-01-01T00:00:00Z"),
         ("date_to", "2024-12-31T23:59:59Z"),
-        ("options", {"format": "parquet"}),
+        ("options", {"format": "parquet", "spreadsheet_safe": False}),
         ("progress", {"processed": 0, "total": None, "percent": None}),
         ("attempt", 1),
         ("run_id", task["run_id"]),
@@ -89,7 +89,7 @@ def test_defaults_fill_in_what_is_absent(api: Api) -> None:
         "filters": {},
         "date_from": None,
         "date_to": None,
-        "options": {"format": "parquet"},
+        "options": {"format": "parquet", "spreadsheet_safe": False},
     }
 
 
@@ -106,7 +106,11 @@ def test_everything_that_may_be_asked_for_is_kept(api: Api) -> None:
         },
         "date_from": "2024-01-01T00:00:00.250000Z",
         "date_to": "2024-12-31T23:59:59Z",
-        "options": {"format": "csv", "columns": ["id", "total", "note"]},
+        "options": {
+            "format": "csv",
+            "columns": ["id", "total", "note"],
+            "spreadsheet_safe": True,
+        },
     }
     task = api.submit(api.user(), **asked)
     assert {name: task[name] for name in asked} == asked
@@ -240,6 +244,18 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
         "/options/compression",
         "invalid_value",
     ),
+    ({"options": {"spreadsheet_safe": True}}, "/options/spreadsheet_safe", "invalid_value"),
+    (
+        {"options": {"format": "parquet", "spreadsheet_safe": True}},
+        "/options/spreadsheet_safe",
+        "invalid_value",
+    ),
+    (
+        {"options": {"format": "csv", "spreadsheet_safe": "yes"}},
+        "/options/spreadsheet_safe",
+        "invalid_type",
+    ),
+    ({"options": {"spreadsheet_safe": None}}, "/options/spreadsheet_safe", "invalid_type"),
     ({"options": {"columns": True}}, "/options/columns", "invalid_type"),
     ({"options": {"columns": {"id": 1}}}, "/options/columns", "invalid_type"),
     ({"options": {"columns": ["id"] * 10_000}}, "/options/columns", "out_of_range"),
@@ -253,7 +269,6 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     # Not built yet, so unknown.
     ({"options": {"priority": "low"}}, "/options/priority", "unknown_field"),
     ({"options": {"consistency": "snapshot"}}, "/options/consistency", "unknown_field"),
-    ({"options": {"spreadsheet_safe": True}}, "/options/spreadsheet_safe", "unknown_field"),
     ({"callback_url": "https://example.com"}, "/callback_url", "unknown_field"),
     ({"id": 1}, "/id", "unknown_field"),
     ({"owner": "bob"}, "/owner", "unknown_field"),

@@ -1,7 +1,9 @@
 """What the writers of CSV and Parquet make of the same rows."""
 
+import csv
 import io
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import pyarrow as pa
@@ -58,6 +60,68 @@ def test_csv_is_byte_for_byte_what_arrows_own_writer_makes(
     ours = written(CsvEncoder(sinks[0], SCHEMA, gzipped=False), sinks[0], batches)
 
     assert ours == written(pyarrow.csv.CSVWriter(sinks[1], SCHEMA), sinks[1], batches)
+
+
+# Full-width ones too, as East Asian input methods write them.
+FORMULA_STARTS = "=+-@\t\r\n＝＋－＠"  # noqa: RUF001
+MADE_SAFE = pa.schema(
+    {
+        "=name": pa.string(),
+        "-": pa.int64(),
+        "day": pa.date32(),
+        "raw": pa.binary(),
+        "list": pa.list_(pa.string()),
+    }
+)
+
+
+def safe_csv(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> list[list[str]]:
+    """The cells of a file that is safe in spreadsheets, the header's first."""
+    sink = pa.BufferOutputStream()
+    encoder = CsvEncoder(sink, schema, gzipped=False, spreadsheet_safe=True)
+    content = written(encoder, sink, [pa.RecordBatch.from_pylist(list(rows), schema)])
+    return list(csv.reader(io.StringIO(content.decode(), newline="")))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(TEXTS | st.tuples(st.sampled_from(FORMULA_STARTS + "'"), TEXTS).map("".join)))
+def test_a_text_that_begins_as_a_formula_has_one_apostrophe_in_front_and_no_other_text_has(
+    texts: list[str],
+) -> None:
+    schema = pa.schema({"note": pa.string(), "id": pa.int64()})
+
+    header, *rows = safe_csv([{"note": each, "id": -1} for each in texts], schema)
+
+    assert header == ["note", "id"]
+    for text, (cell, number) in zip(texts, rows, strict=True):
+        risky = text.startswith(tuple(FORMULA_STARTS))
+        assert cell == ("'" if risky else "") + text
+        assert number == "-1"
+
+
+def test_only_texts_and_names_are_made_safe_for_spreadsheets() -> None:
+    row = {
+        "=name": "-",
+        "-": -(2**63),
+        "day": date(1, 1, 1),
+        "raw": b"=1",
+        "list": ["=1", "-1"],
+    }
+
+    assert safe_csv([row, {}], MADE_SAFE) == [
+        ["'=name", "'-", "day", "raw", "list"],
+        ["'-", str(-(2**63)), "0001-01-01", "3d31", '["=1", "-1"]'],
+        ["", "", "", "", ""],
+    ]
+
+
+def test_nulls_and_empty_texts_stay_apart_where_texts_are_made_safe() -> None:
+    schema = pa.schema({"note": pa.string()})
+    sink = pa.BufferOutputStream()
+    encoder = CsvEncoder(sink, schema, gzipped=False, spreadsheet_safe=True)
+    batch = pa.RecordBatch.from_pylist([{"note": None}, {"note": ""}, {"note": '="a"'}], schema)
+
+    assert written(encoder, sink, [batch]) == b'"note"\n\n""\n"\'=""a"""\n'
 
 
 def numbers(count: int) -> pa.RecordBatch:

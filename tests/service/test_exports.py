@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, text
 
 from tests.service.conftest import ClientMaker, Setup
 from tests.support.service import Client, Service
+from tests.support.sources import FORMULA
 
 pytestmark = pytest.mark.service
 
@@ -171,10 +172,27 @@ def test_a_compressed_csv_file_unpacks_to_its_rows(alice: Client) -> None:
 
     done = alice.until(task["id"], "completed")
 
-    assert done["options"] == options
+    assert done["options"] == {**options, "spreadsheet_safe": False}
     lines = gzip.decompress(alice.files(done)[0]).decode().splitlines()
     assert lines[0] == '"id","note"'
     assert len(lines) > done["result"]["rows"] > 0
+
+
+def test_texts_that_a_spreadsheet_takes_for_formulas_are_marked_where_that_is_asked_for(
+    alice: Client,
+) -> None:
+    wanted = {"filters": {"status": "formula"}}
+    options = {"format": "csv", "columns": ["id", "total", "note"]}
+    safe = alice.submit(**wanted, options={**options, "spreadsheet_safe": True})
+    plain = alice.submit(**wanted, options=options)
+
+    safe, plain = (alice.until(task["id"], "completed") for task in (safe, plain))
+
+    (marked,), (as_it_is,) = alice.files(safe), alice.files(plain)
+    assert as_it_is.decode() == f'"id","total","note"\n97,-1.00,"{FORMULA}"\n'
+    assert marked.decode() == f'"id","total","note"\n97,-1.00,"\'{FORMULA}"\n'
+    told = [alice.http.get(task["result"]["url"]).json() for task in (safe, plain)]
+    assert [manifest["spreadsheet_safe"] for manifest in told] == [True, False]
 
 
 def test_the_manifest_tells_what_the_files_hold(alice: Client, setup: Setup) -> None:
@@ -185,6 +203,7 @@ def test_the_manifest_tells_what_the_files_hold(alice: Client, setup: Setup) -> 
     answer = alice.http.get(file["url"])
 
     assert manifest["rows"] == file["rows"] == done["result"]["rows"] > 0
+    assert manifest["spreadsheet_safe"] is False
     assert manifest["bytes"] == file["bytes"] == len(answer.content)
     assert hashlib.sha256(answer.content).hexdigest() == file["sha256"]
     assert answer.headers["etag"] == f'"{file["sha256"]}"'

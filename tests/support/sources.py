@@ -13,8 +13,8 @@ BOOKINGS = 3_000
 
 # Beside the real bookings the view has made-up ones, which a filter on their status selects: "big"
 # ones, so many that they take long to write; "slow" ones, whose very first query takes minutes; a
-# "broken" one, with a value that is not of its column's type; and a "refused" one, whose value the
-# database fails to compute.
+# "broken" one, with a value that is not of its column's type; a "refused" one, whose value the
+# database fails to compute; and a "formula", as a spreadsheet would take it.
 BIG_ROWS = 3_000_000
 # They take minutes, however fast exports are: what asks for them so has ten rows in each frame of
 # a service whose environment has these constants (see `tests.support.crashes`), and a frame costs
@@ -22,6 +22,7 @@ BIG_ROWS = 3_000_000
 BIG: dict[str, Any] = {"filters": {"status": "big"}, "batch_size": 10}
 FRAMES_OF_ONE_BATCH: dict[str, int] = {"pipelines.exports.FRAME_ROWS": 1}
 TOTAL = "9.5"
+FORMULA = "=1+1"
 _MADE_UP = (
     "SELECT {start} + i, 1, 1, '{status}', {time}, 1, CAST({total} AS NUMERIC(10, 2)), 'EUR', "
     "NULL, {time}, {time} FROM {rows}"
@@ -82,8 +83,9 @@ def make_sqlite_source(path: Path) -> URL:
         rows=_SQLITE_ROWS.format(count=1),
     )
     broken = "SELECT 99, 1, 1, 'broken', NULL, 'many', 1, 'EUR', NULL, NULL, NULL"
+    formula = f"SELECT 97, 1, 1, 'formula', NULL, 1, -1, 'EUR', '{FORMULA}', NULL, NULL"
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute(_view(big, slow, refused, broken))
+        connection.execute(_view(big, slow, refused, broken, formula))
         connection.commit()
     return URL.create("sqlite", database=str(path))
 
@@ -114,6 +116,7 @@ def make_postgres_source(url: URL, demo_source: Path) -> None:
     )
     nan = "CAST('NaN' AS NUMERIC(10, 2))"
     broken = f"SELECT 99, 1, 1, 'broken', NULL, 1, {nan}, 'EUR', NULL, NULL, NULL"
+    formula = f"SELECT 97, 1, 1, 'formula', NULL, 1, -1, 'EUR', '{FORMULA}', NULL, NULL"
     lite = create_engine(URL.create("sqlite", database=str(demo_source)))
     post = create_engine(url)
     metadata = MetaData()
@@ -122,7 +125,7 @@ def make_postgres_source(url: URL, demo_source: Path) -> None:
         metadata.create_all(new)
         for table in metadata.sorted_tables:
             _copy(table, old, new)
-        new.execute(text(_view(big, slow, refused, broken)))
+        new.execute(text(_view(big, slow, refused, broken, formula)))
     lite.dispose()
     post.dispose()
 
