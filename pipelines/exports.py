@@ -3,8 +3,9 @@
 A row's way: source cursor → Arrow batch → pandas frame → part → checkpoint → manifest → task.
 """
 
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,14 +13,16 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import InvalidRequestError
 
 from pipelines.ahead import Ahead
 from pipelines.parts import PartWriter
 from pipelines.run_control import Progress, RunControl, patiently
-from resources.errors import AttemptSuperseded, SourceUnavailable, TaskFailed
+from resources.errors import AttemptSuperseded, SourceAway, SourceUnavailable, TaskFailed
 from resources.requests import TaskRequest
 from resources.results import AttemptFolder
 from resources.source.connection import cancel_query, snapshot
+from resources.source.indexes import slow_reads
 from resources.source.masking import Masking
 from resources.source.query import Selection
 from resources.source.reader import arrow_schema, check_spelling, read_batches
@@ -29,6 +32,8 @@ from resources.timestamps import now, to_rfc3339
 
 # Small batches are carried together: a frame costs about a millisecond however few rows it has.
 FRAME_ROWS = 10_000
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,9 @@ class Export:
     """One export, ready to run.
 
     Running it again, in another folder, gives the same files of the source as it is then.
+
+    Attributes:
+        warn: Takes what an operator should know: which index is missing.
     """
 
     request: TaskRequest
@@ -53,6 +61,7 @@ class Export:
     folder: AttemptFolder
     attempt: AttemptStore
     control: RunControl
+    warn: Callable[[str], None] = _logger.warning
 
     def run(self) -> Exported:
         """Read, write, and publish the result.
@@ -65,6 +74,7 @@ class Export:
         started = time.monotonic()
         self.folder.create()
         try:
+            self._warn_of_slow_reads()
             manifest = self._write_files()
             self.folder.write_manifest(manifest)
         except BaseException:
@@ -73,6 +83,20 @@ class Export:
         self._publish(manifest)
         self.folder.remove_other_attempts()
         return Exported(manifest, time.monotonic() - started)
+
+    def _warn_of_slow_reads(self) -> None:
+        """Tell which indexes are missing, in a transaction apart: a refusal would end it."""
+        selection = self.selection
+        of_window = selection.date_from is not None or selection.date_to is not None
+        try:
+            with self._source() as connection:
+                slow = slow_reads(connection, selection.dataset, of_window=of_window)
+        except SourceAway:
+            raise  # nor would it answer what comes next
+        except (SourceUnavailable, InvalidRequestError):
+            return  # it need not tell
+        for each in slow:
+            self.warn(f"{selection.dataset.name}: {each}")
 
     def _publish(self, manifest: dict[str, Any]) -> None:
         """Publish; the files go only where it is certain that they are not published."""

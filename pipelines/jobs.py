@@ -1,7 +1,7 @@
 """What a task type's job does: takes its run config, does the task, and tells how it ended."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -18,6 +18,7 @@ from dagster import (
 )
 from pydantic import BaseModel, Field, create_model
 from pydantic.fields import FieldInfo
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.exports import Export, Exported
 from pipelines.run_control import RunControl, patiently
@@ -33,6 +34,7 @@ from resources.errors import (
     SourceRefused,
     SourceUnavailable,
     TaskFailed,
+    Unavailable,
 )
 from resources.processes import die_with_parent
 from resources.requests import TaskRequest, parse_request, select_rows
@@ -123,8 +125,19 @@ def run_export(
                 folder=result_store(settings).attempt(task.id, context.run_id),
                 attempt=attempt,
                 control=control,
+                warn=_warning_in_log(context),
             )
             return MaterializeResult(metadata=_metadata(task, export.run()))
+
+
+def _warning_in_log(context: AssetExecutionContext) -> Callable[[str], None]:
+    """Writes warnings into the run's event log; no run fails because that cannot be written."""
+
+    def warn(warning: str) -> None:
+        with suppress(Unavailable, SQLAlchemyError):
+            context.log.warning(warning)
+
+    return warn
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """``workers check``: what of ``datasets.toml`` fits the source, and what does not."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,10 +7,10 @@ import click
 from sqlalchemy import URL, Engine
 
 from resources.errors import DeclarationError, SourceUnavailable
-from resources.source.columns import Storage
 from resources.source.connection import connect_source, snapshot
 from resources.source.dataset import Dataset, look_up
 from resources.source.declarations import DATASETS, Declaration, read_declarations
+from resources.source.indexes import slow_reads
 from workers.reports import counted, listed, printable, unavailable
 
 
@@ -68,11 +67,8 @@ def _check(engine: Engine, name: str, declaration: Declaration, checked: Checked
         dataset = look_up(connection, name, declaration, check_key=True)
     checked.datasets.append(_summary(dataset, declaration))
     with snapshot(engine) as connection:
-        views = dataset.dialect.views(connection, dataset.schema)
-        if dataset.table_name in views:
-            return  # its indexes are those of the tables beneath, which only the source knows
-        indexes = dataset.dialect.indexes(connection, dataset.table_name, dataset.schema)
-    checked.warnings += [f"{name}: {warning}" for warning in _slow(dataset, indexes)]
+        slow = slow_reads(connection, dataset, of_window=True)
+    checked.warnings += [f"{name}: {each}" for each in slow]
 
 
 def _summary(dataset: Dataset, declaration: Declaration) -> str:
@@ -88,35 +84,6 @@ def _summary(dataset: Dataset, declaration: Declaration) -> str:
     if declaration.leave_out:
         parts.append(f"left out {listed(declaration.leave_out)}")
     return "; ".join(parts)
-
-
-def _slow(dataset: Dataset, indexes: Sequence[Sequence[str]]) -> Iterator[str]:
-    key = list(dataset.key)
-    if not any(_serves(list(index), key) for index in indexes):
-        columns = ", ".join(key)
-        yield (
-            f"no index has the key ({columns}), so that every export sorts the whole table: "
-            f"make one on ({columns})"
-        )
-    dates = dataset.date_column
-    if dates is None:
-        return
-    if dates.storage is Storage.ISO:
-        yield (
-            f'the texts of date column "{dates.name}" are converted to be compared, so that every '
-            "export of a window reads the whole table: an index cannot help"
-        )
-    elif not any(index[0] == dates.name for index in indexes):
-        yield (
-            f'no index begins with the date column "{dates.name}", so that every export of a '
-            f"window reads the whole table: make one on ({dates.name})"
-        )
-
-
-def _serves(index: list[str], key: list[str]) -> bool:
-    """Whether rows in the order of the index are in that of the key, or all but."""
-    shared = min(len(index), len(key))
-    return index[:shared] == key[:shared]
 
 
 def tell(checked: Checked) -> None:

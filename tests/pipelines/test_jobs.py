@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from dagster import (
@@ -14,10 +15,11 @@ from dagster import (
 )
 from dagster._core.errors import DagsterExecutionInterruptedError
 from sqlalchemy import Engine, select, update
+from sqlalchemy.exc import OperationalError
 
 from pipelines.definitions import defs
 from pipelines.export_assets import export_definitions
-from pipelines.jobs import SOURCE_RETRIES, _failures_told, config_model
+from pipelines.jobs import SOURCE_RETRIES, _failures_told, _warning_in_log, config_model
 from resources.engine.names import run_config
 from resources.errors import (
     DeclarationError,
@@ -25,6 +27,7 @@ from resources.errors import (
     SourceRefused,
     SourceUnavailable,
     TaskFailed,
+    Unavailable,
 )
 from resources.requests import DEFAULT_BATCH_SIZE, TaskRequest
 from resources.settings import PROJECT_ROOT, Settings
@@ -181,3 +184,14 @@ def test_an_interrupted_job_tells_no_reason_of_its_own(
         fail(attempt, error, retry_number=SOURCE_RETRIES, interrupted=True)
 
     assert told(attempt) is None
+
+
+@pytest.mark.parametrize("error", [None, Unavailable(), OperationalError("", {}, Exception())])
+def test_a_warning_that_cannot_be_stored_fails_no_run(error: Exception | None) -> None:
+    log = Mock()
+    log.warning.side_effect = error
+    context: Any = SimpleNamespace(log=log)
+
+    _warning_in_log(context)("slow")
+
+    log.warning.assert_called_once_with("slow")

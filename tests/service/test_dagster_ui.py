@@ -121,6 +121,18 @@ def test_a_task_fails_cleanly_once_and_says_why(alice: Client) -> None:
     assert after["error"]["retryable"] is False
 
 
+def test_an_index_that_is_missing_is_a_warning_in_the_runs_log(alice: Client, ui: Ui) -> None:
+    window = {"date_from": "2024-01-01T00:00:00Z"}
+    slow, fast = (
+        alice.until(alice.submit(task_type=name, **window)["id"], "completed")
+        for name in ("services_export", "users_export")
+    )
+
+    (warning,) = ui.warnings(slow["run_id"])
+    assert warning.startswith('services: no index begins with the date column "created_at"')
+    assert ui.warnings(fast["run_id"]) == []
+
+
 def test_a_query_that_the_source_refuses_fails_the_task_at_once(alice: Client) -> None:
     after = alice.until(alice.submit(filters={"status": "refused"})["id"], "failed")
 

@@ -24,6 +24,12 @@ EVENTS = """
 query($id: ID!) {
   runOrError(runId: $id) { ... on Run { eventConnection { events { __typename } } } }
 }"""
+MESSAGES = """
+query($id: ID!) {
+  runOrError(runId: $id) {
+    ... on Run { eventConnection { events { ... on LogMessageEvent { level message } } } }
+  }
+}"""
 TERMINATE = """
 mutation($id: String!, $policy: TerminateRunPolicy) {
   terminateRun(runId: $id, terminatePolicy: $policy) { __typename }
@@ -80,6 +86,11 @@ class Ui:
         """Whether the run's log has an event of that GraphQL type."""
         events = self.ask(EVENTS, id=run_id)["eventConnection"]["events"]
         return kind in {each["__typename"] for each in events}
+
+    def warnings(self, run_id: str) -> list[str]:
+        """The warnings in the run's log."""
+        events = self.ask(MESSAGES, id=run_id)["eventConnection"]["events"]
+        return [each["message"] for each in events if each.get("level") == "WARNING"]
 
     def re_execute(self, run_id: str, strategy: str = "ALL_STEPS") -> str:
         """Run again, from the start where nothing else is said; the new run's id."""

@@ -45,6 +45,14 @@ class Exporter:
 
     def export(self, dataset: str, options: Mapping[str, Any], **asked: Any) -> Path:
         """The one file of an export of ``dataset``."""
+        export = self.prepare(dataset, options, **asked)
+        exported = export.run()
+        (file,) = exported.manifest["files"]
+        assert file["rows"] == exported.manifest["rows"]
+        return self.folder / "results" / export.folder.name / str(file["name"])
+
+    def prepare(self, dataset: str, options: Mapping[str, Any], **asked: Any) -> Export:
+        """An export of ``dataset``, ready to run, of a task that is being processed."""
         catalog = self.catalog()
         body = {"task_type": f"{dataset}_export", "options": dict(options), **asked}
         request = parse_request(body, catalog)
@@ -55,8 +63,8 @@ class Exporter:
                 update(tasks).where(tasks.c.id == task.id).values(status=Status.PROCESSING)
             )
         attempt = AttemptStore(self.state, task.run_id)
-        results = local_results(self.folder / "results")
-        exported = Export(
+        results = ResultStore(self.folder / "results")
+        return Export(
             request=request,
             selection=select_rows(request, catalog),
             source=connect_source(self.source),
@@ -64,7 +72,4 @@ class Exporter:
             folder=results.attempt(task.id, task.run_id),
             attempt=attempt,
             control=RunControl(attempt),
-        ).run()
-        (file,) = exported.manifest["files"]
-        assert file["rows"] == exported.manifest["rows"]
-        return self.folder / "results" / str(task.id) / task.run_id / str(file["name"])
+        )
