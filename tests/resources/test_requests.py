@@ -78,7 +78,7 @@ def test_a_task_type_is_all_that_a_request_needs(catalog: Catalog) -> None:
         filters={},
         date_from=None,
         date_to=None,
-        options={"format": "parquet"},
+        options={"format": "parquet", "spreadsheet_safe": False},
     )
 
 
@@ -89,7 +89,7 @@ def test_a_request_keeps_everything_that_was_asked_for(catalog: Catalog) -> None
         "filters": {"status": ["confirmed", None], "total": {"gte": "12.50"}},
         "date_from": "2024-01-01T00:00:00Z",
         "date_to": "2024-12-31T23:59:59Z",
-        "options": {"format": "csv", "columns": ["total", "id"]},
+        "options": {"format": "csv", "columns": ["total", "id"], "spreadsheet_safe": True},
     }
     request = parse_request(asked, catalog)
     assert request.model_dump() == asked
@@ -330,7 +330,7 @@ def test_a_dataset_without_a_date_column_takes_no_dates(
 def test_options_that_are_not_given_have_their_defaults(
     catalog: Catalog, given: dict[str, Any]
 ) -> None:
-    assert parse(catalog, **given).options == {"format": "parquet"}
+    assert parse(catalog, **given).options == {"format": "parquet", "spreadsheet_safe": False}
 
 
 @pytest.mark.parametrize("options", [None, [], "csv", 1, False])
@@ -442,7 +442,7 @@ FULL: dict[str, Any] = {
     ("one", "other"),
     [
         ({}, {"batch_size": 1_000, "filters": {}, "date_from": None, "date_to": None}),
-        ({}, {"options": {"format": "parquet", "columns": None}}),
+        ({}, {"options": {"format": "parquet", "columns": None, "spreadsheet_safe": False}}),
         ({"date_to": "2024-01-01T00:00:00Z"}, {"date_to": "2024-01-01T01:00:00+01:00"}),
         ({"date_to": "2024-01-01T00:00:00.5Z"}, {"date_to": "2024-01-01T00:00:00.500z"}),
         (FULL, dict(reversed(FULL.items()))),
@@ -469,6 +469,7 @@ def test_different_requests_do_not_ask_for_the_same(catalog: Catalog) -> None:
         {"date_from": "2024-01-01T00:00:00.0Z"},
         {"date_to": "2024-01-01T00:00:00Z"},
         {"options": {"format": "csv"}},
+        {"options": {"format": "csv", "spreadsheet_safe": True}},
         {"options": {"columns": ["id", "total"]}},
         {"options": {"columns": ["total", "id"]}},
     ]
