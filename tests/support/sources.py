@@ -22,10 +22,14 @@ BIG_ROWS = 3_000_000
 BIG: dict[str, Any] = {"filters": {"status": "big"}, "batch_size": 10}
 FRAMES_OF_ONE_BATCH: dict[str, int] = {"pipelines.exports.FRAME_ROWS": 1}
 TOTAL = "9.5"
-FORMULA = "=1+1"
 _MADE_UP = (
     "SELECT {start} + i, 1, 1, '{status}', {time}, 1, CAST({total} AS NUMERIC(10, 2)), 'EUR', "
     "NULL, {time}, {time} FROM {rows}"
+)
+FORMULA = "=1+1"
+_FORMULA = (
+    "SELECT 97, 1, 1, 'formula', NULL, 1, CAST(-1 AS NUMERIC(10, 2)), 'EUR', "
+    f"'{FORMULA}', NULL, NULL"
 )
 _SQLITE_ROWS = (
     "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {count}) "
@@ -83,9 +87,8 @@ def make_sqlite_source(path: Path) -> URL:
         rows=_SQLITE_ROWS.format(count=1),
     )
     broken = "SELECT 99, 1, 1, 'broken', NULL, 'many', 1, 'EUR', NULL, NULL, NULL"
-    formula = f"SELECT 97, 1, 1, 'formula', NULL, 1, -1, 'EUR', '{FORMULA}', NULL, NULL"
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute(_view(big, slow, refused, broken, formula))
+        connection.execute(_view(big, slow, refused, broken))
         connection.commit()
     return URL.create("sqlite", database=str(path))
 
@@ -116,7 +119,6 @@ def make_postgres_source(url: URL, demo_source: Path) -> None:
     )
     nan = "CAST('NaN' AS NUMERIC(10, 2))"
     broken = f"SELECT 99, 1, 1, 'broken', NULL, 1, {nan}, 'EUR', NULL, NULL, NULL"
-    formula = f"SELECT 97, 1, 1, 'formula', NULL, 1, -1, 'EUR', '{FORMULA}', NULL, NULL"
     lite = create_engine(URL.create("sqlite", database=str(demo_source)))
     post = create_engine(url)
     metadata = MetaData()
@@ -125,7 +127,7 @@ def make_postgres_source(url: URL, demo_source: Path) -> None:
         metadata.create_all(new)
         for table in metadata.sorted_tables:
             _copy(table, old, new)
-        new.execute(text(_view(big, slow, refused, broken, formula)))
+        new.execute(text(_view(big, slow, refused, broken)))
     lite.dispose()
     post.dispose()
 
@@ -151,5 +153,5 @@ def _copy(table: Table, old: Connection, new: Connection) -> None:
 
 
 def _view(*made_up: str) -> str:
-    selects = ["SELECT * FROM bookings", *made_up]
+    selects = ["SELECT * FROM bookings", _FORMULA, *made_up]
     return "CREATE VIEW bookings_view AS " + " UNION ALL ".join(selects)
