@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -16,9 +16,17 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import InvalidRequestError
 
 from pipelines.ahead import Ahead
+from pipelines.journal import Journal
 from pipelines.parts import PartWriter
 from pipelines.run_control import Progress, RunControl, patiently
-from resources.errors import AttemptSuperseded, SourceAway, SourceUnavailable, TaskFailed
+from resources.errors import (
+    AttemptInterrupted,
+    AttemptSuperseded,
+    SourceAway,
+    SourceUnavailable,
+    TaskFailed,
+    Unavailable,
+)
 from resources.requests import TaskRequest
 from resources.results import AttemptFolder
 from resources.source.connection import cancel_query, snapshot
@@ -27,7 +35,7 @@ from resources.source.masking import Masking
 from resources.source.query import Selection
 from resources.source.reader import arrow_schema, check_spelling, read_batches
 from resources.store.attempts import AttemptStore
-from resources.task_types.export_options import ExportOptions
+from resources.task_types.export_options import Consistency, ExportOptions
 from resources.timestamps import now, to_rfc3339
 
 # Small batches are carried together: a frame costs about a millisecond however few rows it has.
@@ -48,7 +56,8 @@ class Exported:
 class Export:
     """One export, ready to run.
 
-    Running it again, in another folder, gives the same files of the source as it is then.
+    Running it again, in another folder, gives the same files of the source as it is then; where
+    the request allows it, those that an earlier attempt has finished are taken over.
 
     Attributes:
         warn: Takes what an operator should know: which index is missing.
@@ -72,17 +81,41 @@ class Export:
             AttemptSuperseded: The task was cancelled or given to another run.
         """
         started = time.monotonic()
-        self.folder.create()
+        journal = self._begin()
         try:
             self._warn_of_slow_reads()
-            manifest = self._write_files()
+            manifest = self._write_files(journal)
             self.folder.write_manifest(manifest)
-        except BaseException:
-            self.folder.discard()
+        except BaseException as error:
+            if not self._is_to_go_on_after(error):
+                self.folder.discard()
             raise
         self._publish(manifest)
         self.folder.remove_other_attempts()
         return Exported(manifest, time.monotonic() - started)
+
+    @property
+    def _options(self) -> ExportOptions:
+        return ExportOptions.model_validate(self.request.options)
+
+    @property
+    def _resumes(self) -> bool:
+        return self._options.consistency is Consistency.RESUME
+
+    def _begin(self) -> Journal:
+        """Make the folder, with what there is in it already."""
+        if not self._resumes:
+            self.folder.create()
+            return Journal(self.folder)
+        columns = self.selection.dataset.columns
+        key = [columns[name] for name in self.selection.dataset.key]
+        journal = Journal(self.folder, self._described(), key)
+        journal.go_on()
+        return journal
+
+    def _is_to_go_on_after(self, error: BaseException) -> bool:
+        """Whether another attempt may go on after what is finished: this one was stopped."""
+        return self._resumes and isinstance(error, Unavailable | AttemptInterrupted)
 
     def _warn_of_slow_reads(self) -> None:
         """Tell which indexes are missing, in a transaction apart: a refusal would end it."""
@@ -107,17 +140,18 @@ class Export:
             self.folder.discard()
             raise
 
-    def _write_files(self) -> dict[str, Any]:
-        schema = arrow_schema(self.selection.columns)
-        options = ExportOptions.model_validate(self.request.options)
-        writer = PartWriter(self.folder, schema, options)
+    def _write_files(self, journal: Journal) -> dict[str, Any]:
+        rest = replace(self._carried(), after=journal.last_key)
+        schema, besides = self._schemas(rest)
+        writer = PartWriter(self.folder, schema, self._options, journal, besides)
+        done = journal.rows
         try:
             with self._source() as connection:
-                total = self._count(connection)
-                taken_at = now()  # the snapshot is that of the first query
+                total = done + self._count(connection, rest)
+                journal.taken_at = to_rfc3339(now())  # the snapshot is that of the first query
                 progress = Progress(self.attempt, total)
-                progress.advance(0)
-                frames = self._frames(connection, total)
+                progress.advance(done)
+                frames = self._frames(connection, rest, total - done)
                 with Ahead(frames, lambda: cancel_query(connection)) as ahead:
                     for frame in ahead:
                         writer.write(frame)
@@ -125,26 +159,42 @@ class Export:
             files = writer.close()
         finally:
             writer.abandon()
-        if writer.rows != total:
-            raise _count_mismatch(writer.rows, total)
+        if journal.rows != total:
+            raise _count_mismatch(journal.rows - done, total - done)
         return {
             "rows": total,
             "bytes": sum(file.bytes for file in files),
             "files": [asdict(file) for file in files],
-            "schema": self._described(schema),
-            "spreadsheet_safe": options.spreadsheet_safe,
+            "schema": self._described(),
+            "spreadsheet_safe": self._options.spreadsheet_safe,
             "filters": self.request.filters,
             "date_from": self.request.date_from,
             "date_to": self.request.date_to,
-            "snapshots": [{"taken_at": to_rfc3339(taken_at), "rows": total}],
+            "snapshots": journal.snapshots(),
         }
 
-    def _described(self, schema: pa.Schema) -> list[dict[str, str]]:
+    def _carried(self) -> Selection:
+        """What is read: where another attempt may go on, the key too, whatever is exported."""
+        if not self._resumes:
+            return self.selection
+        columns = self.selection.dataset.columns
+        besides = [columns[name] for name in self.selection.read_names if name in columns]
+        return replace(self.selection, columns=besides)
+
+    def _schemas(self, carried: Selection) -> tuple[pa.Schema, list[pa.Field]]:
+        """What the files hold, and what is read besides."""
+        fields = list(arrow_schema(carried.columns))
+        exported = len(self.selection.columns)
+        return pa.schema(fields[:exported]), fields[exported:]
+
+    def _described(self) -> list[dict[str, str]]:
         """The columns as the manifest tells them: what is masked is said."""
         return [
             {"name": field.name, "type": str(field.type)}
             | ({"mask": column.mask.value} if column.mask else {})
-            for field, column in zip(schema, self.selection.columns, strict=True)
+            for field, column in zip(
+                arrow_schema(self.selection.columns), self.selection.columns, strict=True
+            )
         ]
 
     @contextmanager
@@ -160,13 +210,15 @@ class Export:
             self.control.raise_if_stopped()  # the query may have been cancelled
             raise
 
-    def _count(self, connection: Connection) -> int:
-        check_spelling(connection, self.selection)
-        return int(connection.scalar(self.selection.count_query()))
+    def _count(self, connection: Connection, selection: Selection) -> int:
+        check_spelling(connection, selection)
+        return int(connection.scalar(selection.count_query()))
 
-    def _frames(self, connection: Connection, total: int) -> Iterator[pd.DataFrame]:
+    def _frames(
+        self, connection: Connection, selection: Selection, count: int
+    ) -> Iterator[pd.DataFrame]:
         rows = frame_rows(self.request.batch_size)
-        for batch in read_batches(connection, self.selection, rows, self.masking, total):
+        for batch in read_batches(connection, selection, rows, self.masking, count):
             self.control.raise_if_stopped()
             yield to_frame(batch)
 

@@ -1,14 +1,15 @@
 """Writes frames into a result's files, part by part."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Protocol
 
 import pandas as pd
 import pyarrow as pa
 
 from pipelines.csv_files import CsvEncoder
+from pipelines.journal import Journal
 from pipelines.parquet_files import ParquetEncoder
 from resources.errors import TaskFailed
 from resources.results import AttemptFolder, HashingFile, ResultFile
@@ -44,6 +45,7 @@ class _OpenPart:
     encoder: _Encoder
     closing: ExitStack
     rows: int = 0
+    last_row: pa.RecordBatch | None = None
 
     @property
     def bytes(self) -> int:
@@ -57,17 +59,29 @@ class PartWriter:
     A result without rows has one file: the format's header alone.
     """
 
-    def __init__(self, folder: AttemptFolder, schema: pa.Schema, options: ExportOptions) -> None:
+    def __init__(
+        self,
+        folder: AttemptFolder,
+        schema: pa.Schema,
+        options: ExportOptions,
+        journal: Journal,
+        besides: Sequence[pa.Field] = (),
+    ) -> None:
+        """See the class.
+
+        Args:
+            folder: Where the files go.
+            schema: What they hold.
+            options: Their format.
+            journal: Where each is noted when it is finished; goes on after those that are.
+            besides: What frames hold besides, for the journal alone.
+        """
         self._folder = folder
         self._schema = schema
         self._options = options
+        self._journal = journal
+        self._given = pa.schema([*schema, *besides])
         self._open: _OpenPart | None = None
-        self.files: list[ResultFile] = []
-
-    @property
-    def rows(self) -> int:
-        """Rows in all finished files."""
-        return sum(file.rows for file in self.files)
 
     def write(self, frame: pd.DataFrame) -> None:
         """Append the rows of ``frame``.
@@ -77,12 +91,13 @@ class PartWriter:
         """
         # In this thread: starting others takes longer than what they would have to do.
         batch = pa.RecordBatch.from_pandas(
-            frame, schema=self._schema, preserve_index=False, nthreads=1
+            frame, schema=self._given, preserve_index=False, nthreads=1
         )
         for piece in self._pieces(batch):
             part = self._open or self._begin()
-            part.encoder.write_batch(piece)
+            part.encoder.write_batch(piece.select(self._schema.names))
             part.rows += piece.num_rows
+            part.last_row = piece.slice(piece.num_rows - 1)
             if part.rows >= PART_ROWS or part.bytes >= PART_BYTES:
                 self._finish(part)
 
@@ -97,9 +112,9 @@ class PartWriter:
 
     def close(self) -> list[ResultFile]:
         """Finish the last file; returns all of them."""
-        if self._open is not None or not self.files:
+        if self._open is not None or not self._journal.parts:
             self._finish(self._open or self._begin())
-        return self.files
+        return [part.file for part in self._journal.parts]
 
     def abandon(self) -> None:
         """Let go of the file that is being written; it stays unfinished."""
@@ -110,7 +125,7 @@ class PartWriter:
                 raise _Abandoned
 
     def _begin(self) -> _OpenPart:
-        name = f"part-{len(self.files) + 1:05d}{_suffix(self._options)}"
+        name = f"part-{len(self._journal.parts) + 1:05d}{_suffix(self._options)}"
         closing = ExitStack()
         file = closing.enter_context(self._folder.writing(name))
         part = _OpenPart(name, file, _encoder(file, self._schema, self._options), closing)
@@ -121,16 +136,14 @@ class PartWriter:
         part.encoder.close()
         part.closing.close()
         self._open = None
-        self.files.append(
-            ResultFile(
-                name=part.name,
-                rows=part.rows,
-                bytes=part.file.tell(),
-                sha256=part.file.sha256,
-                media_type=_media_type(self._options),
-            )
+        file = ResultFile(
+            name=part.name,
+            rows=part.rows,
+            bytes=part.file.tell(),
+            sha256=part.file.sha256,
+            media_type=_media_type(self._options),
         )
-        self._folder.write_checkpoint({"files": [asdict(file) for file in self.files]})
+        self._journal.note(file, part.last_row)
 
 
 def _is_csv_gz(options: ExportOptions) -> bool:

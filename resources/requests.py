@@ -17,7 +17,7 @@ from resources.source.filters import parse_filters
 from resources.source.query import Selection
 from resources.task_types import REGISTRY
 from resources.task_types.base import TaskType
-from resources.task_types.export_options import ExportOptions
+from resources.task_types.export_options import Consistency, ExportOptions
 from resources.timestamps import normalize_rfc3339, parse_rfc3339
 
 MAX_BATCH_SIZE = 100_000
@@ -145,7 +145,19 @@ def _dataset_errors(
     errors += _date_errors(body, dataset)
     if issubclass(task_type.options, ExportOptions):
         errors += _column_errors(body.get("options"), dataset)
+        errors += _consistency_errors(body.get("options"), dataset)
     return errors
+
+
+def _consistency_errors(options: Any, dataset: Dataset) -> list[FieldError]:
+    wanted = options.get("consistency") if isinstance(options, dict) else None
+    if wanted != Consistency.RESUME or dataset.is_resumable:
+        return []
+    detail = (
+        "An export of this dataset cannot go on where another one stopped: the values of its key "
+        'are masked, left out, or of a kind whose order is not theirs. Leave out "consistency".'
+    )
+    return [FieldError("/options/consistency", "not_resumable", detail)]
 
 
 def _column_errors(options: Any, dataset: Dataset) -> list[FieldError]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from resources.errors import TaskFailed
 from resources.results.failures import storage_failures
 from resources.results.files import HashingFile, ResultFile, is_plain_name
 from resources.results.storage import Storage
@@ -80,15 +81,20 @@ class AttemptFolder:
         with self.writing(name) as file:
             file.write(json.dumps(document, ensure_ascii=False, indent=1).encode())
 
+    def others(self) -> list["AttemptFolder"]:
+        """The folders of the task's other attempts."""
+        with storage_failures():
+            runs = self._storage.folders(self._task)
+        return [AttemptFolder(self._storage, self._task, run) for run in runs if run != self._run]
+
     def remove_other_attempts(self) -> None:
         """Remove what earlier runs of the task left; for the run whose result stands.
 
         What cannot be removed stays: the result is published, nothing may fail it now.
         """
-        with suppress(OSError):
-            for run in self._storage.folders(self._task):
-                if run != self._run:
-                    AttemptFolder(self._storage, self._task, run).discard()
+        with suppress(TaskFailed):
+            for other in self.others():
+                other.discard()
 
     def discard(self) -> bool:
         """Remove everything this attempt wrote; whether it is certain that nothing is left."""

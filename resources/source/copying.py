@@ -6,7 +6,7 @@ told by `NotCopied`, and read by the cursor.
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from io import BufferedReader, FileIO
 from types import TracebackType
@@ -37,7 +37,7 @@ class NotCopied(Exception):
 
 def copied_batches(
     connection: Connection, query: Select[Any], columns: Sequence[Column]
-) -> Iterator[Sequence[pa.Array]]:
+) -> Generator[Sequence[pa.Array]]:
     """The rows of ``query``, which selects ``columns`` first, as arrays of them.
 
     Raises:

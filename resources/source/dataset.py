@@ -29,6 +29,7 @@ from resources.source.columns import (
     UNMASKABLE_KINDS,
     UNORDERED_KINDS,
     Column,
+    Storage,
     UnsupportedColumn,
 )
 from resources.source.declarations import ColumnDeclaration, Declaration
@@ -62,6 +63,18 @@ class Dataset:
         schema = None if self.schema is None else quoted(self.schema)
         key: list[ColumnClause[Any]] = [column(quoted(name)) for name in self.key]
         return table(quoted(self.table_name), *key, schema=schema)
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether an export can go on after a row: its key may be noted, and compared as ordered.
+
+        What is masked or left out is noted nowhere.
+        """
+        return all(self.tells(name) and self._is_comparable(name) for name in self.key)
+
+    def _is_comparable(self, name: str) -> bool:
+        of = self.columns[name]
+        return of.storage is Storage.NATIVE and of.kind in self.dialect.resumable_kinds
 
     def tells(self, name: str) -> bool:
         """Whether values of the column may be seen outside the database."""

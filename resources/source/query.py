@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, column, false, func, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, column, false, func, not_, or_, select, tuple_
 
 from resources.source.columns import Column, Kind
 from resources.source.dataset import Dataset
@@ -28,6 +28,8 @@ class Selection:
         date_from: First instant of the window, RFC 3339, inclusive; None: open.
         date_to: Last instant of the window, RFC 3339, inclusive; None: open. Without a
             fraction of a second it includes its whole second.
+        after: The key after which the rows begin; None: at the first. Only of a dataset whose
+            order can be gone on in (`Dataset.is_resumable`).
     """
 
     dataset: Dataset
@@ -35,6 +37,7 @@ class Selection:
     conditions: Sequence[Condition]
     date_from: str | None
     date_to: str | None
+    after: Sequence[Any] | None = None
 
     def count_query(self) -> Select[Any]:
         """How many rows there are."""
@@ -91,7 +94,19 @@ class Selection:
                 where.append(comparison.at_or_after(dates, parse_rfc3339(self.date_from)))
             if self.date_to is not None:
                 where.append(comparison.before(dates, _end(self.date_to)))
+        if self.after is not None:
+            where.append(self._comes_after(self.after))
         return where
+
+    def _comes_after(self, last: Sequence[Any]) -> ColumnElement[bool]:
+        """Whether a row's key comes after ``last``, in the order of `rows_query`."""
+        columns, spelled = self.dataset.columns, self.dataset.dialect.spelled
+        values = [
+            bound(spelled(columns[name], value))
+            for name, value in zip(self.dataset.key, last, strict=True)
+        ]
+        key = self._key()
+        return key[0] > values[0] if len(key) == 1 else tuple_(*key) > tuple_(*values)
 
 
 def _end(date_to: str) -> datetime | None:

@@ -1,6 +1,7 @@
 """Rows of the source as Arrow batches of one fixed schema, in flat memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import pyarrow as pa
@@ -71,14 +72,15 @@ def read_batches(
     done = 0
     steps = _step_rows(selection.columns, batch_rows)
     try:
-        for arrays in _fast_way(connection, selection, steps, batch_rows, expected_rows):
-            batch = _masked(arrays, selection, masking)
-            for start in range(0, batch.num_rows, batch_rows):
-                yield batch.slice(start, batch_rows)
-            done += batch.num_rows
+        with closing(_fast_way(connection, selection, steps, batch_rows, expected_rows)) as fast:
+            for arrays in fast:
+                batch = _masked(arrays, selection, masking)
+                for start in range(0, batch.num_rows, batch_rows):
+                    yield batch.slice(start, batch_rows)
+                done += batch.num_rows
     except NotCopied:  # the cursor tells of the row that is no good, or reads it
-        fetched = _fetched(connection, selection, steps, masking, done)
-        yield from gathered(fetched, batch_rows)
+        with closing(_fetched(connection, selection, steps, masking, done)) as fetched:
+            yield from gathered(fetched, batch_rows)
 
 
 def _fast_way(
@@ -87,7 +89,7 @@ def _fast_way(
     step_rows: int,
     batch_rows: int,
     expected_rows: int,
-) -> Iterator[Sequence[pa.Array]]:
+) -> Generator[Sequence[pa.Array]]:
     """The rows as arrays of their columns, without the driver's cursor.
 
     Raises:
@@ -123,7 +125,7 @@ def _masked(arrays: Sequence[pa.Array], selection: Selection, masking: Masking) 
 
 def _fetched(
     connection: Connection, selection: Selection, step_rows: int, masking: Masking, skip: int
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch]:
     """The rows after the first ``skip`` ones, by the driver's cursor."""
     options = {"stream_results": True, "yield_per": step_rows}
     with connection.execute(selection.rows_query(), execution_options=options) as result:

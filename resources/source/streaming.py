@@ -7,7 +7,7 @@ snapshot of its own, which is used only where it is the same as the connection's
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from typing import IO, Any, cast
@@ -52,7 +52,7 @@ def streamed_batches(
     columns: Sequence[Column],
     step_rows: int,
     batch_rows: int,
-) -> Iterator[Sequence[pa.Array]]:
+) -> Generator[Sequence[pa.Array]]:
     """The rows of ``query``, which selects ``columns`` first, as arrays of them.
 
     Args:

@@ -34,6 +34,13 @@ COMPRESSIONS = {
 }
 
 
+class Consistency(StrEnum):
+    """What an attempt does that follows one which died."""
+
+    SNAPSHOT = "snapshot"  # it starts over: all rows are of one snapshot
+    RESUME = "resume"  # it goes on after the last finished part, in a snapshot of its own
+
+
 class ExportOptions(Options):
     """``options`` of an export."""
 
@@ -53,6 +60,11 @@ class ExportOptions(Options):
         "`gzip`",
     )
 
+    consistency: Annotated[Consistency, Field(strict=False)] = Field(
+        default=Consistency.SNAPSHOT,
+        description="`snapshot`: all rows as of one moment; `resume`: an attempt that follows one "
+        "that died goes on after its last finished file",
+    )
     spreadsheet_safe: bool = Field(
         default=False,
         description="CSV: whether texts that a spreadsheet would take for formulas get an "

@@ -17,6 +17,7 @@ from pipelines.exports import Export
 from pipelines.parts import PartWriter
 from resources.errors import TaskFailed
 from resources.source.dialects import dialect_of
+from resources.source.query import Selection
 from tests.support.zoo.exporting import Exporter
 
 # More than what a driver or a pipe has taken before somebody asks for it.
@@ -147,8 +148,8 @@ def after_the_count(monkeypatch: pytest.MonkeyPatch, meddle: Callable[[], object
     """Have an export call ``meddle`` when it has counted, before it reads a row."""
     count = Export._count
 
-    def count_and_meddle(self: Export, connection: Connection) -> int:
-        counted = count(self, connection)
+    def count_and_meddle(self: Export, connection: Connection, selection: Selection) -> int:
+        counted = count(self, connection, selection)
         meddle()
         return counted
 

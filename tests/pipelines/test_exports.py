@@ -148,8 +148,8 @@ def test_rows_that_change_meanwhile_change_nothing(
 ) -> None:
     count = Export._count
 
-    def count_and_meddle(self: Export, connection: Any) -> int:
-        counted = count(self, connection)
+    def count_and_meddle(self: Export, connection: Any, selection: Any) -> int:
+        counted = count(self, connection, selection)
         with closing(sqlite3.connect(source_path, timeout=0)) as writer:
             writer.execute("PRAGMA journal_mode=WAL")
             writer.execute("INSERT INTO bookings VALUES (1000, 'late')")

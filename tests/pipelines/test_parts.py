@@ -19,6 +19,7 @@ import pytest
 
 from pipelines import parts
 from pipelines.exports import to_frame
+from pipelines.journal import Journal
 from pipelines.parts import PartWriter
 from resources.errors import TaskFailed
 from resources.results import CHECKPOINT, AttemptFolder, ResultFile, ResultStore
@@ -85,11 +86,11 @@ def numbers(first: int, count: int) -> pd.DataFrame:
 def written(
     folder: AttemptFolder, file_format: FileFormat, *frames: pd.DataFrame, schema: pa.Schema
 ) -> list[ResultFile]:
-    writer = PartWriter(folder, schema, ExportOptions(format=file_format))
+    writer = PartWriter(folder, schema, ExportOptions(format=file_format), Journal(folder))
     for each in frames:
         writer.write(each)
     files = writer.close()
-    assert writer.rows == sum(len(each) for each in frames)
+    assert sum(file.rows for file in files) == sum(len(each) for each in frames)
     return files
 
 
@@ -237,13 +238,14 @@ def test_no_rows_give_one_file_that_tells_the_columns(
 def test_the_checkpoint_lists_the_files_that_are_finished(
     folder: AttemptFolder, path: Path, small_parts: int, file_format: FileFormat
 ) -> None:
-    writer = PartWriter(folder, NUMBERS, ExportOptions(format=file_format))
+    writer = PartWriter(folder, NUMBERS, ExportOptions(format=file_format), Journal(folder))
     seen = []
     for first in (0, 12):
         writer.write(numbers(first, 12))
         checkpoint = json.loads((path / CHECKPOINT).read_bytes())
-        seen.append([file["name"] for file in checkpoint["files"]])
-        assert [file["sha256"] for file in checkpoint["files"]] == [
+        finished = [part["file"] for part in checkpoint["parts"]]
+        seen.append([file["name"] for file in finished])
+        assert [file["sha256"] for file in finished] == [
             hashlib.sha256((path / name).read_bytes()).hexdigest() for name in seen[-1]
         ]
     writer.abandon()
@@ -255,7 +257,7 @@ def test_the_checkpoint_lists_the_files_that_are_finished(
 def test_an_abandoned_part_never_has_its_name(
     folder: AttemptFolder, path: Path, small_parts: int, file_format: FileFormat
 ) -> None:
-    writer = PartWriter(folder, NUMBERS, ExportOptions(format=file_format))
+    writer = PartWriter(folder, NUMBERS, ExportOptions(format=file_format), Journal(folder))
     writer.write(numbers(0, 15))
     writer.abandon()
     assert names(path) == [
@@ -272,7 +274,7 @@ def test_an_abandoned_part_never_has_its_name(
 def test_abandoning_after_the_end_changes_nothing(
     folder: AttemptFolder, path: Path, file_format: FileFormat
 ) -> None:
-    writer = PartWriter(folder, NUMBERS, ExportOptions(format=file_format))
+    writer = PartWriter(folder, NUMBERS, ExportOptions(format=file_format), Journal(folder))
     writer.write(numbers(0, 5))
     files = writer.close()
     writer.abandon()
@@ -302,7 +304,7 @@ def write_all(writer: PartWriter, frames: int) -> None:
 def test_a_full_disk_fails_the_task_and_leaves_no_file_under_its_name(
     folder: AttemptFolder, path: Path, file_format: FileFormat, size: int
 ) -> None:
-    writer = PartWriter(folder, NUMBERS, ExportOptions(format=file_format))
+    writer = PartWriter(folder, NUMBERS, ExportOptions(format=file_format), Journal(folder))
     with files_of_at_most(size):
         with pytest.raises(TaskFailed) as raised:
             write_all(writer, frames=12)
@@ -319,7 +321,9 @@ def test_a_folder_that_is_gone_fails_the_task(
 ) -> None:
     folder.discard()
     with pytest.raises(TaskFailed, match="storage_unavailable"):
-        PartWriter(folder, NUMBERS, ExportOptions(format=file_format)).write(numbers(0, 1))
+        PartWriter(folder, NUMBERS, ExportOptions(format=file_format), Journal(folder)).write(
+            numbers(0, 1)
+        )
 
 
 def test_a_frame_keeps_the_types_and_values_of_its_batch() -> None:
@@ -347,7 +351,9 @@ def test_files_are_compressed_as_asked_and_their_digest_is_that_of_the_bytes_on_
     compression: Compression,
     name: str,
 ) -> None:
-    writer = PartWriter(folder, NUMBERS, ExportOptions(format=file_format, compression=compression))
+    writer = PartWriter(
+        folder, NUMBERS, ExportOptions(format=file_format, compression=compression), Journal(folder)
+    )
     writer.write(numbers(0, 100))
     (file,) = writer.close()
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import URL, Engine, create_engine, text
 
 from pipelines.exports import to_frame
+from pipelines.journal import Journal
 from pipelines.parts import PartWriter
 from resources.results import ResultStore
 from resources.source.catalog import Catalog
@@ -232,7 +233,7 @@ class Setting:
         folder = ResultStore(self.folder).attempt(1, uuid.uuid4().hex)
         folder.create()
         schema = arrow_schema(selection.columns)
-        writer = PartWriter(folder, schema, ExportOptions(format=file_format))
+        writer = PartWriter(folder, schema, ExportOptions(format=file_format), Journal(folder))
         with snapshot(self.engine) as connection:
             for batch in read_batches(connection, selection, 3, Masking(b"")):
                 writer.write(to_frame(batch))

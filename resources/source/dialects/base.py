@@ -3,6 +3,7 @@
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -69,11 +70,24 @@ class Dialect(ABC):
         name: As SQLAlchemy calls it.
         product: As people and Dagster's UI call it.
         schemas_are_databases: Whether what it calls a schema is a database of its own.
+        resumable_kinds: What key columns may be of which a value says just where its row is in
+            their order.
     """
 
     name: str
     product: str
     schemas_are_databases = False
+    resumable_kinds: AbstractSet[Kind] = frozenset(
+        {
+            Kind.INTEGER,
+            Kind.DECIMAL,
+            Kind.TEXT,
+            Kind.UUID,
+            Kind.TIMESTAMP,
+            Kind.INSTANT,
+            Kind.DATE,
+        }
+    )
 
     # --- Connections ---
 

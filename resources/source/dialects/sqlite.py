@@ -124,6 +124,8 @@ class SQLite(Dialect):
 
     name = "sqlite"
     product = "sqlite"
+    # Times and decimals may be kept in several ways, of which a value does not say which.
+    resumable_kinds = frozenset({Kind.INTEGER, Kind.TEXT, Kind.DATE})
 
     def connect(self, url: URL, statement_timeout_seconds: int) -> Engine:
         """See `Dialect.connect`."""
