@@ -1,9 +1,11 @@
 """The looks with which the service starts: they tell, and hold nothing up."""
 
 import threading
+import uuid
 
-from resources.errors import DeclarationError, SourceUnavailable, Unavailable
+from resources.errors import DeclarationError, SourceUnavailable, TaskFailed
 from resources.results.factory import result_store
+from resources.results.failures import reason_of
 from resources.settings import Settings
 from workers.check import check_datasets
 from workers.reports import printable
@@ -15,7 +17,7 @@ NO_TASK = 0
 
 
 def look_in_background(settings: Settings) -> None:
-    """Say what of the datasets does not fit the source, when it is known, and of the results.
+    """Say what of the datasets does not fit the source, and whether results can be stored.
 
     A dataset that does not fit is refused when it is asked for; the others work.
     """
@@ -35,7 +37,14 @@ def _look_at_datasets(settings: Settings) -> None:
 
 
 def _look_at_results(settings: Settings) -> None:
+    """Write a file and remove it: what a run, and the dispatcher after it, may have to do."""
+    attempt = result_store(settings).attempt(NO_TASK, uuid.uuid4().hex)
     try:
-        result_store(settings).attempts(NO_TASK)
-    except Unavailable as error:  # why, it has logged
-        say(f"{error} Until it does, tasks fail and results cannot be fetched.")
+        attempt.create()
+        attempt.write_checkpoint({})
+    except TaskFailed as error:
+        reason = reason_of(error.__cause__ or error)
+        say(printable([f"Results cannot be stored now; until they can, tasks fail: {reason}"]))
+        return
+    if not attempt.discard():
+        say("Results can be stored, but not removed: what cancelled tasks leave will stay.")

@@ -8,8 +8,7 @@ from typing import BinaryIO, Protocol
 class Storage(Protocol):
     """Keeps files under names such as ``7/4f1c…/part-00001.csv``; a folder is all but the last.
 
-    Every failure is an `OSError`: that a file is missing a `FileNotFoundError`, that the whole
-    storage is missing or does not answer any other or the same. Each call ends in bounded time.
+    Every failure is an `OSError`, and a missing file a `FileNotFoundError`.
     """
 
     def prepare(self) -> None:

@@ -81,6 +81,8 @@ def test_an_export_lies_in_the_bucket_and_is_downloaded_as_its_manifest_says(
         f"{folder}/{name}" for name in ("checkpoint.json", "manifest.json", "part-00001.csv")
     ]
     assert not (stored_in_s3.home / "results").exists()
+    assert "Results can" not in stored_in_s3.log.read_text()
+    eventually(lambda: s3_bucket.names() == objects_of(s3_bucket, task), within=10)
 
 
 def test_a_cancelled_export_leaves_nothing_in_the_bucket(
