@@ -56,6 +56,8 @@ def prepare_ours(url: URL, file_format: str, folder: Path, batch_size: int) -> C
     with state.begin() as connection:
         connection.execute(update(tasks).values(status=Status.PROCESSING))
     attempt = AttemptStore(state, task.run_id)
+    results = ResultStore(folder / "results")
+    results.prepare()
 
     def run() -> int:
         with RunControl(attempt) as control:
@@ -64,7 +66,7 @@ def prepare_ours(url: URL, file_format: str, folder: Path, batch_size: int) -> C
                 selection=select_rows(request, catalog),
                 source=source,
                 masking=Masking(b""),
-                folder=ResultStore(folder / "results").attempt(task.id, task.run_id),
+                folder=results.attempt(task.id, task.run_id),
                 attempt=attempt,
                 control=control,
             )

@@ -15,10 +15,10 @@ import pyarrow as pa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import InvalidRequestError
 
-from pipelines.ahead import Ahead
 from pipelines.journal import Journal
 from pipelines.parts import PartWriter
 from pipelines.run_control import Progress, RunControl, patiently
+from resources.ahead import Ahead
 from resources.errors import (
     AttemptInterrupted,
     AttemptSuperseded,

@@ -8,7 +8,7 @@ import pyarrow.parquet
 
 # A row group is what a reader reads at a time; small ones cost it, and the file, dearly.
 GROUP_ROWS = 100_000
-GROUP_BYTES = 32 * 2**20
+GROUP_BYTES = 16 * 2**20
 # A column whose first rows repeat themselves so often is written as a dictionary and indices.
 REPEATED = 10
 

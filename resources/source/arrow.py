@@ -27,6 +27,7 @@ TIME_TEXTS = {
     Kind.DATE: r"^\d{4}-\d{2}-\d{2}$",
     Kind.TIME: r"^\d{2}:\d{2}:\d{2}(\.\d{1,6})?$",
 }
+_USUAL_LENGTH, _BLANK_AT = len("2024-01-31 01:02:03"), len("2024-01-31")
 _INTEGER_TEXT = re.compile(r"[+-]?\d+", re.ASCII)
 _FLOAT_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
@@ -202,13 +203,31 @@ def times(texts: pa.Array, column: Column) -> pa.Array:
         pyarrow.ArrowException, ValueError: One of them is none, or is spelled in another way.
     """
     # The cast would take other spellings too, with which conditions cannot be compared.
-    if not pc.all(pc.match_substring_regex(texts, TIME_TEXTS[column.kind]), min_count=0).as_py():
+    if not (_are_usual_timestamps(texts) or _match(texts, TIME_TEXTS[column.kind])):
         msg = "a time in another spelling"
         raise ValueError(msg)
     target = arrow_type(column)
     if pa.types.is_time(target):  # Arrow has no cast from texts to these
         return pa.array(_each(time.fromisoformat, texts.to_pylist()), target)
     return texts.cast(target)
+
+
+def _match(texts: pa.Array, pattern: str) -> bool:
+    return bool(pc.all(pc.match_substring_regex(texts, pattern), min_count=0).as_py())
+
+
+def _are_usual_timestamps(texts: pa.StringArray) -> bool:
+    """Whether all are as long as ``YYYY-MM-DD HH:MM:SS``, and have its blank.
+
+    Of such, the cast to timestamps takes no others. This is ten times as fast as a pattern.
+    """
+    lengths = pc.min_max(pc.binary_length(texts))
+    if not lengths["min"].as_py() == lengths["max"].as_py() == _USUAL_LENGTH:
+        return False
+    _, offsets, values = texts.buffers()
+    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    characters = np.frombuffer(values, np.uint8)[ends[0] : ends[-1]]
+    return bool((characters.reshape(-1, _USUAL_LENGTH)[:, _BLANK_AT] == ord(" ")).all())
 
 
 def _plain_decimals(cells: Cells, column: Column) -> pa.Array | None:

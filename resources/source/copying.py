@@ -4,11 +4,10 @@ The server writes CSV, Arrow parses it; no row passes through Python. What this 
 told by `NotCopied`, and read by the cursor.
 """
 
-import os
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
-from io import BufferedReader, FileIO
+from queue import Full, Queue
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,17 +15,16 @@ import pyarrow as pa
 import pyarrow.csv
 from sqlalchemy import Connection, Select
 
-from resources.processes import widen_pipe
 from resources.source.arrow import arrow_type
 from resources.source.columns import Column, Kind
 from resources.source.connection import cancel_query
 from resources.source.dialects.postgresql import COPY_TO
 
-# What Arrow parses at a time: a row that is longer cannot be copied.
-BLOCK_BYTES = 4 * 2**20
-# What is handed over to it at a time.
-WRITE_BYTES = 2**18
-CANCEL_EVERY_SECONDS = 0.2
+# How much CSV is parsed at a time: whole rows, however long the last one is.
+CHUNK_BYTES = 2 * 2**20
+# How many chunks may wait to be parsed; one more is being received.
+WAITING_CHUNKS = 1
+LOOK_SECONDS = 0.2
 
 _TEXTS = {Kind.TEXT, Kind.JSON, Kind.OPAQUE}
 
@@ -46,8 +44,10 @@ def copied_batches(
     """
     savepoint = connection.begin_nested()
     try:
+        parser = _Parser(columns, len(query.selected_columns))
         with _Copy(connection, query) as copy:
-            yield from copy.batches(columns)
+            for chunk in copy:
+                yield parser.arrays(chunk)
     except NotCopied:
         savepoint.rollback()
         raise
@@ -55,15 +55,12 @@ def copied_batches(
 
 
 class _Copy:
-    """A COPY that runs in a thread of its own, and what it sends."""
+    """A COPY that runs in a thread of its own; iterating gives what it sends, in whole rows."""
 
     def __init__(self, connection: Connection, query: Select[Any]) -> None:
         self._connection = connection
         self._query = query
-        self._width = len(query.selected_columns)
-        reading, self._writing = os.pipe()
-        widen_pipe(self._writing)
-        self._received = BufferedReader(FileIO(reading), BLOCK_BYTES)
+        self._chunks: Queue[bytearray | None] = Queue(WAITING_CHUNKS)
         self._pending = bytearray()
         self._error: BaseException | None = None
         self._unwanted = threading.Event()
@@ -80,68 +77,54 @@ class _Copy:
         _traceback: TracebackType | None,
     ) -> None:
         self._unwanted.set()
-        self._received.close()  # a write that waits ends by it
         while self._thread.is_alive():
             with suppress(Exception):  # it may end by itself in this moment
                 cancel_query(self._connection)
-            self._thread.join(CANCEL_EVERY_SECONDS)
+            self._thread.join(LOOK_SECONDS)
 
-    def batches(self, columns: Sequence[Column]) -> Iterator[Sequence[pa.Array]]:
-        """What was sent, as arrays of ``columns``."""
-        if self._received.peek(1):
-            try:
-                with _parser(self._received, columns, self._width) as parser:
-                    for batch in parser:
-                        yield batch.columns
-            except pa.ArrowException as error:
-                self._end()  # where the source failed, that is why
-                raise NotCopied from error
-        self._end()
-
-    def _end(self) -> None:
-        """Raise what ended the COPY, unless there is more to come, which nobody wants."""
-        if not self._received.peek(1):
-            self._thread.join()
-            if self._error is not None:
-                raise self._error
+    def __iter__(self) -> Iterator[bytearray]:
+        while (chunk := self._chunks.get()) is not None:
+            yield chunk
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
 
     def _run(self) -> None:
         try:
             self._connection.execute(self._query, execution_options={COPY_TO: self})
-            self._flush()
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            if self._pending:
+                self._put(self._pending)
+        except BaseException as error:  # noqa: BLE001 - raised where the chunks are taken
             self._error = error
         finally:
-            os.close(self._writing)
+            self._put(None)
 
     def write(self, data: bytes) -> int:
-        """Take a row; the driver calls this."""
+        """Take a row: libpq gives them one at a time. The driver calls this."""
         self._pending += data
-        if len(self._pending) >= WRITE_BYTES:
-            self._flush()
+        if len(self._pending) >= CHUNK_BYTES:
+            self._put(self._pending)
+            self._pending = bytearray()
         return len(data)
 
-    def _flush(self) -> None:
-        data, self._pending = memoryview(self._pending), bytearray()
-        with suppress(BrokenPipeError):  # nobody wants the rest
-            while data and not self._unwanted.is_set():
-                data = data[os.write(self._writing, data) :]
+    def _put(self, chunk: bytearray | None) -> None:
+        while not self._unwanted.is_set():
+            with suppress(Full):
+                self._chunks.put(chunk, timeout=LOOK_SECONDS)
+                return
 
 
-def _parser(received: Any, columns: Sequence[Column], width: int) -> Any:
+class _Parser:
     """Parses what the server writes into arrays of ``columns``, the first ones of ``width``."""
-    names = [str(number) for number in range(width)]
-    wanted = dict(zip(names, map(arrow_type, columns), strict=False))
-    return pyarrow.csv.open_csv(
-        received,
-        read_options=pyarrow.csv.ReadOptions(
-            column_names=names, use_threads=False, block_size=BLOCK_BYTES
-        ),
-        parse_options=pyarrow.csv.ParseOptions(
+
+    def __init__(self, columns: Sequence[Column], width: int) -> None:
+        self._names = [str(number) for number in range(width)]
+        wanted = dict(zip(self._names, map(arrow_type, columns), strict=False))
+        self._parse = pyarrow.csv.ParseOptions(
             newlines_in_values=any(each.kind in _TEXTS for each in columns),
             ignore_empty_lines=False,  # of a single column, that is a null
-        ),
-        convert_options=pyarrow.csv.ConvertOptions(
+        )
+        self._convert = pyarrow.csv.ConvertOptions(
             column_types=wanted,
             include_columns=list(wanted),
             null_values=[""],
@@ -149,5 +132,20 @@ def _parser(received: Any, columns: Sequence[Column], width: int) -> Any:
             quoted_strings_can_be_null=False,
             true_values=["t", "1"],
             false_values=["f", "0"],
-        ),
-    )
+        )
+
+    def arrays(self, rows: bytearray) -> Sequence[pa.Array]:
+        """The columns of ``rows``.
+
+        Raises:
+            NotCopied: A value is not of its column's type.
+        """
+        read = pyarrow.csv.ReadOptions(
+            column_names=self._names, use_threads=False, block_size=len(rows) + 1
+        )
+        try:
+            table = pyarrow.csv.read_csv(pa.BufferReader(rows), read, self._parse, self._convert)
+        except pa.ArrowException as error:
+            raise NotCopied from error
+        (batch,) = table.combine_chunks().to_batches()
+        return list(batch.columns)

@@ -17,7 +17,7 @@ from resources.source.masking import Masking
 from resources.source.query import Selection
 
 # What is held in memory of rows while they are read.
-STEP_BYTES = 16 * 2**20
+STEP_BYTES = 32 * 2**20
 # What a cell takes, about: values of these kinds, and those of any length.
 _CELL_BYTES = dict.fromkeys(
     [
@@ -73,14 +73,18 @@ def read_batches(
     steps = _step_rows(selection.columns, batch_rows)
     try:
         with closing(_fast_way(connection, selection, steps, batch_rows, expected_rows)) as fast:
-            for arrays in fast:
-                batch = _masked(arrays, selection, masking)
+            masked = (_masked(arrays, selection, masking) for arrays in fast)
+            for batch in gathered(masked, batch_rows):
                 for start in range(0, batch.num_rows, batch_rows):
                     yield batch.slice(start, batch_rows)
                 done += batch.num_rows
-    except NotCopied:  # the cursor tells of the row that is no good, or reads it
-        with closing(_fetched(connection, selection, steps, masking, done)) as fetched:
-            yield from gathered(fetched, batch_rows)
+    except NotCopied:
+        pass  # and forgotten: why may quote a value, in whatever fails next
+    else:
+        return
+    # The cursor tells of the row that is no good, or reads it.
+    with closing(_fetched(connection, selection, steps, masking, done)) as fetched:
+        yield from gathered(fetched, batch_rows)
 
 
 def _fast_way(

@@ -6,9 +6,13 @@ own because ADBC brings a SQLite of its own, and two of them in one process take
 away (https://sqlite.org/howtocorrupt.html, section 2.2.1).
 """
 
+# ruff: noqa: E402 - what is not to be imported is said before the imports
 import json
 import sys
 from typing import Any
+
+# Arrow does without it, and it takes longer to import than all else here together.
+sys.modules["numpy"] = None  # type: ignore[assignment]
 
 import adbc_driver_manager
 import adbc_driver_sqlite

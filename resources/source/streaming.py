@@ -10,6 +10,7 @@ import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
+from itertools import islice
 from typing import IO, Any, cast
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 from sqlalchemy import Connection, Select
 
+from resources.ahead import Ahead
 from resources.errors import SourceUnavailable
 from resources.processes import widen_pipe
 from resources.source.arrow import NOT_REPRESENTABLE, arrow_type, plain_decimals, times, to_array
@@ -29,8 +31,8 @@ from resources.source.dialects.sqlite import CARRY_OUT, SQLite
 FROM_ROWS = 50_000
 STOP_SECONDS = 10
 
-# What stands for a column in the row that fixes the types, by how SQLite keeps its values: ADBC
-# takes the types from the first rows, whatever comes later.
+# What stands for a column in the rows that fix the types, by how SQLite keeps its values: ADBC
+# takes the types from the first batch, whatever comes later.
 _INTEGER, _REAL, _BYTES = "0", "0.5", "x''"
 _FIRST = {
     Kind.INTEGER: _INTEGER,
@@ -42,6 +44,8 @@ _TYPES = {_INTEGER: pa.int64(), _REAL: pa.float64(), _BYTES: pa.binary()}
 # Instants as whole numbers.
 _WHOLE = {Storage.UNIX, Storage.UNIX_MS}
 SQLITE = SQLite()
+# A name that no table of the source has.
+_COUNTED = "workers_counted"
 # Up to here every whole number is a double.
 _LARGEST_WHOLE_DOUBLE = 2**53
 
@@ -71,8 +75,9 @@ def streamed_batches(
         connection.execute(query, execution_options={CARRY_OUT: reader.start})
         if not reader.is_pinned() or not SQLITE.is_unchanged(connection):
             raise NotCopied
-        for batch in gathered(reader.batches(), batch_rows):
-            yield _arrays(batch, columns)
+        with Ahead(reader.batches(), reader.cancel) as batches:
+            for batch in gathered(batches, batch_rows):
+                yield _arrays(batch, columns)
 
 
 class _Reader:
@@ -105,15 +110,18 @@ class _Reader:
             orders.write(json.dumps(order).encode())
 
     def _typed(self, statement: str) -> str:
-        """The statement, after a row that fixes the types; whether a row is odd comes last."""
+        """The statement, after rows that fix the types; whether a row is odd comes last."""
         first = ", ".join(_FIRST.get(each.kind, _BYTES) for each in map(_stored, self._columns))
         names = [self._quote(each.name) for each in self._columns]
         odd = [_odd(each, name) for each, name in zip(self._columns, names, strict=True)]
-        # A subquery with a limit keeps its order.
-        return (
-            f"SELECT {first}, 0 UNION ALL "  # noqa: S608 - names, quoted
-            f"SELECT {', '.join(names)}, {' OR '.join(filter(None, odd)) or '0'} "
-            f"FROM ({statement} LIMIT -1)"
+        # All of the first batch is of such rows: in it, ADBC would make texts of numbers. And a
+        # subquery with a limit keeps its order.
+        next_one = f"SELECT i + 1 FROM {_COUNTED} LIMIT {self._step_rows}"  # noqa: S608
+        is_odd = " OR ".join(filter(None, odd)) or "0"
+        return (  # names are quoted
+            f"WITH RECURSIVE {_COUNTED}(i) AS (VALUES (1) UNION ALL {next_one}) "  # noqa: S608
+            f"SELECT {first}, 0 FROM {_COUNTED} UNION ALL "
+            f"SELECT {', '.join(names)}, {is_odd} FROM ({statement} LIMIT -1)"
         )
 
     @property
@@ -125,13 +133,9 @@ class _Reader:
         return self._output.readline() == b"\n"
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """What it sends, without the first row."""
-        skip = 1
+        """What it sends, without the first batch."""
         try:
-            for batch in pa.ipc.open_stream(self._output):
-                if batch.num_rows > skip:
-                    yield batch.slice(skip)
-                skip = 0
+            yield from islice(pa.ipc.open_stream(self._output), 1, None)
         except (pa.ArrowException, OSError) as error:
             raise self._failure() from error
         # A stream that breaks off looks like one that ends.
@@ -164,13 +168,13 @@ def _stored(column: Column) -> Column:
 def _odd(column: Column, name: str) -> str | None:
     """Which values of a column are not of its type, though ADBC would take them for such.
 
-    By SQLite's order: numbers are less than texts, and these less than bytes.
+    By SQLite's order, texts are less than bytes.
     """
     match _FIRST.get(_stored(column).kind), column.kind:
         case None, Kind.BINARY:
             return f"{name} < x''"
         case None, _:
-            return f"{name} < '' OR {name} >= x''"
+            return f"{name} >= x''"
         case _, Kind.FLOAT:
             return f"typeof({name}) = 'integer' AND abs({name}) > {_LARGEST_WHOLE_DOUBLE}"
     return None

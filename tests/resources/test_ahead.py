@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipelines.ahead import DEPTH, Ahead
+from resources.ahead import DEPTH, Ahead
 from tests.support.waiting import eventually
 
 

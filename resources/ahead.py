@@ -52,16 +52,20 @@ class Ahead(Generic[T]):
                 self._interrupt()
             self._thread.join(LOOK_SECONDS)
 
-    def __iter__(self) -> Iterator[T]:
-        """The items, in their order.
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        """The next item.
 
         Raises:
             BaseException: What the source raised, after the items before.
         """
-        while not isinstance(item := self._items.get(), _End):
-            yield item
-        if self._error is not None:
-            raise self._error
+        item = self._items.get()
+        if not isinstance(item, _End):
+            return item
+        self._items.put(item)  # whoever asks again is told again
+        raise StopIteration if self._error is None else self._error
 
     def _get(self) -> None:
         try:
