@@ -34,8 +34,9 @@ test: $(VENV)/.developing ## All tests but the slow fault tests, with the real p
 test-faults: $(VENV)/.developing ## The slow fault tests: processes crash, databases go away
 	$(BIN)/python -m pytest -m faults $(ARGS)
 
-bench: $(VENV)/.developing ## How fast exports are, side by side with psql and pandas
+bench: $(VENV)/.developing ## How fast exports are, side by side with psql and pandas, and their memory
 	$(BIN)/python -m benchmarks.exports $(ARGS)
+	$(BIN)/python -m benchmarks.memory
 
 # Apart from the tests: being traced makes every process of the service half as slow again.
 coverage: $(VENV)/.developing ## All tests, and the branch coverage of all processes

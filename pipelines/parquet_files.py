@@ -9,6 +9,9 @@ import pyarrow.parquet
 # A row group is what a reader reads at a time; small ones cost it, and the file, dearly.
 GROUP_ROWS = 100_000
 GROUP_BYTES = 16 * 2**20
+# Of a column with longer values than that, on average, nobody needs the least and the greatest: the
+# file's end, which is kept in memory until it is written, would be large with them.
+LONG_VALUE_BYTES = 256
 # A column whose first rows repeat themselves so often is written as a dictionary and indices.
 REPEATED = 10
 
@@ -52,9 +55,20 @@ class ParquetEncoder:
                 self._schema,
                 compression=self._compression,
                 use_dictionary=_repeating(group),
+                write_statistics=_short(group),
             )
         self._writer.write_table(group, row_group_size=max(1, group.num_rows))
         self._group, self._rows, self.buffered_bytes = [], 0, 0
+
+
+def _short(group: pa.Table) -> Sequence[str] | bool:
+    """The columns whose least and greatest value a file may have for every row group."""
+    long = {
+        name
+        for name, column in zip(group.column_names, group.columns, strict=True)
+        if column.nbytes > LONG_VALUE_BYTES * group.num_rows
+    }
+    return [name for name in group.column_names if name not in long] or False
 
 
 def _repeating(group: pa.Table) -> Sequence[str] | bool:

@@ -16,8 +16,9 @@ from resources.source.copying import NotCopied, copied_batches
 from resources.source.masking import Masking
 from resources.source.query import Selection
 
-# What is held in memory of rows while they are read.
-STEP_BYTES = 32 * 2**20
+# What is held in memory of rows while they are read: as Python's objects, or as Arrow's arrays.
+FETCHED_BYTES = 8 * 2**20
+STREAMED_BYTES = 16 * 2**20
 # What a cell takes, about: values of these kinds, and those of any length.
 _CELL_BYTES = dict.fromkeys(
     [
@@ -70,9 +71,8 @@ def read_batches(
         sqlalchemy.exc.DBAPIError: The source ended the query.
     """
     done = 0
-    steps = _step_rows(selection.columns, batch_rows)
     try:
-        with closing(_fast_way(connection, selection, steps, batch_rows, expected_rows)) as fast:
+        with closing(_fast_way(connection, selection, batch_rows, expected_rows)) as fast:
             masked = (_masked(arrays, selection, masking) for arrays in fast)
             for batch in gathered(masked, batch_rows):
                 for start in range(0, batch.num_rows, batch_rows):
@@ -83,16 +83,13 @@ def read_batches(
     else:
         return
     # The cursor tells of the row that is no good, or reads it.
+    steps = _step_rows(selection.columns, batch_rows, FETCHED_BYTES)
     with closing(_fetched(connection, selection, steps, masking, done)) as fetched:
         yield from gathered(fetched, batch_rows)
 
 
 def _fast_way(
-    connection: Connection,
-    selection: Selection,
-    step_rows: int,
-    batch_rows: int,
-    expected_rows: int,
+    connection: Connection, selection: Selection, batch_rows: int, expected_rows: int
 ) -> Generator[Sequence[pa.Array]]:
     """The rows as arrays of their columns, without the driver's cursor.
 
@@ -106,17 +103,18 @@ def _fast_way(
     if dialect.name == "sqlite":
         if expected_rows < streaming.FROM_ROWS:
             raise NotCopied
-        return streaming.streamed_batches(connection, query, columns, step_rows, batch_rows)
+        steps = _step_rows(columns, batch_rows, STREAMED_BYTES)
+        return streaming.streamed_batches(connection, query, columns, steps, batch_rows)
     return copied_batches(connection, query, columns)
 
 
-def _step_rows(columns: Sequence[Column], batch_rows: int) -> int:
-    """How many rows are held at a time while they are read, such that they fit into `STEP_BYTES`.
+def _step_rows(columns: Sequence[Column], batch_rows: int, most_bytes: int) -> int:
+    """How many rows are held at a time while they are read, such that they fit into so many bytes.
 
     What is of any length is taken for `LONG_BYTES`: most values are far shorter.
     """
     row_bytes = sum(_CELL_BYTES.get(each.kind, LONG_BYTES) for each in columns)
-    return max(1, min(batch_rows, STEP_BYTES // row_bytes))
+    return max(1, min(batch_rows, most_bytes // row_bytes))
 
 
 def _masked(arrays: Sequence[pa.Array], selection: Selection, masking: Masking) -> pa.RecordBatch:

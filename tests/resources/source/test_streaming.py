@@ -314,7 +314,7 @@ def test_whoever_wants_no_more_rows_leaves_no_process(many: Source) -> None:
 def test_a_process_that_dies_leaves_the_rest_to_the_cursor(
     many: Source, fetched: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "STEP_BYTES", 100_000)  # so that it has not sent all at once
+    monkeypatch.setattr(reader, "STREAMED_BYTES", 100_000)  # so that it has not sent all at once
     with snapshot(many.engine) as connection:
         batches = read_batches(connection, many.selection(), 100, MASKING, MANY)
         rows = next(batches).to_pylist()

@@ -96,6 +96,25 @@ def test_a_crash_between_two_chunks_or_parts_costs_no_row_and_makes_none_twice(
     assert done["attempt"] == 2
 
 
+def test_a_crash_after_a_part_costs_no_row_where_the_next_attempt_goes_on(
+    crashing: Subject, alice: Client, reference: dict[str, Any], request: pytest.FixtureRequest
+) -> None:
+    at = chance(request.node.name).randint(1, reference["run.part"])
+    crashing.crashes.ask("run.part", at=at)
+
+    resuming = {**WANTED, "options": {**WANTED["options"], "consistency": "resume"}}
+    task = submit_patiently(alice, **resuming)
+
+    crashing.crashes.await_taken("run.part", within=30)
+    done = assert_done_once(crashing, alice, task, reference)
+    manifest = alice.http.get(done["result"]["url"]).json()
+    names = [file["name"] for file in manifest["files"]]
+    assert done["attempt"] == 2
+    assert [each["files"] for each in manifest["snapshots"]] == [
+        each for each in (names[:at], names[at:]) if each
+    ]
+
+
 def test_a_crash_while_the_retry_is_made_costs_no_task_and_makes_none_twice(
     crashing: Subject, alice: Client, reference: dict[str, Any]
 ) -> None:
