@@ -55,6 +55,20 @@ class Mask(StrEnum):
     LAST4 = "last4"
 
 
+# Of which every value takes about as much memory as any other.
+FIXED_SIZE_KINDS = frozenset(
+    {
+        Kind.INTEGER,
+        Kind.FLOAT,
+        Kind.DECIMAL,
+        Kind.BOOLEAN,
+        Kind.TIMESTAMP,
+        Kind.INSTANT,
+        Kind.DATE,
+        Kind.TIME,
+        Kind.UUID,
+    }
+)
 # What has no text of its own to hash or to shorten.
 UNMASKABLE_KINDS = frozenset({Kind.BINARY, Kind.ARRAY, Kind.FLOAT})
 # What rows cannot be put in the order of.

@@ -11,7 +11,7 @@ from resources.errors import TaskFailed
 from resources.source import streaming
 from resources.source.arrow import NOT_REPRESENTABLE, arrow_type, to_array
 from resources.source.batches import gathered
-from resources.source.columns import Column, Kind
+from resources.source.columns import FIXED_SIZE_KINDS, Column
 from resources.source.copying import NotCopied, copied_batches
 from resources.source.masking import Masking
 from resources.source.query import Selection
@@ -19,21 +19,8 @@ from resources.source.query import Selection
 # What is held in memory of rows while they are read: as Python's objects, or as Arrow's arrays.
 FETCHED_BYTES = 8 * 2**20
 STREAMED_BYTES = 16 * 2**20
-# What a cell takes, about: values of these kinds, and those of any length.
-_CELL_BYTES = dict.fromkeys(
-    [
-        Kind.INTEGER,
-        Kind.FLOAT,
-        Kind.DECIMAL,
-        Kind.BOOLEAN,
-        Kind.TIMESTAMP,
-        Kind.INSTANT,
-        Kind.DATE,
-        Kind.TIME,
-        Kind.UUID,
-    ],
-    64,
-)
+# What a cell takes, about: values of a fixed size, and those of any length.
+SHORT_BYTES = 64
 LONG_BYTES = 4_096
 
 
@@ -113,7 +100,8 @@ def _step_rows(columns: Sequence[Column], batch_rows: int, most_bytes: int) -> i
 
     What is of any length is taken for `LONG_BYTES`: most values are far shorter.
     """
-    row_bytes = sum(_CELL_BYTES.get(each.kind, LONG_BYTES) for each in columns)
+    short = sum(each.kind in FIXED_SIZE_KINDS for each in columns)
+    row_bytes = short * SHORT_BYTES + (len(columns) - short) * LONG_BYTES
     return max(1, min(batch_rows, most_bytes // row_bytes))
 
 

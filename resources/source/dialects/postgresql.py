@@ -32,7 +32,14 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, ExecutionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from resources.source.columns import Column, Kind, Storage, UnsupportedColumn, decimal
+from resources.source.columns import (
+    FIXED_SIZE_KINDS,
+    Column,
+    Kind,
+    Storage,
+    UnsupportedColumn,
+    decimal,
+)
 from resources.source.dialects.base import (
     CONNECT_TIMEOUT_SECONDS,
     Dialect,
@@ -130,18 +137,7 @@ _ELEMENTS = {
 # Option of an execution: its query is carried out as a COPY into the value, which is written to.
 COPY_TO = "workers_copy_to"
 _COPY = "COPY ({}) TO STDOUT (FORMAT csv)"
-_COPIED = {
-    Kind.INTEGER,
-    Kind.FLOAT,
-    Kind.DECIMAL,
-    Kind.TEXT,
-    Kind.BOOLEAN,
-    Kind.TIMESTAMP,
-    Kind.INSTANT,
-    Kind.DATE,
-    Kind.TIME,
-    Kind.UUID,
-}
+_COPIED = FIXED_SIZE_KINDS | {Kind.TEXT}
 _COPIED_AS_TEXT = {Kind.TEXT, Kind.JSON, Kind.OPAQUE, Kind.BOOLEAN}
 
 

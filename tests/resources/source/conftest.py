@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from sqlalchemy import URL, Engine, create_engine, text
 
+from resources.source import reader
 from resources.source.catalog import Catalog
 from resources.source.connection import connect_source, snapshot
 from resources.source.dataset import Dataset
@@ -143,3 +145,17 @@ def source(request: pytest.FixtureRequest) -> Source:
     made = request.getfixturevalue(request.param)
     assert isinstance(made, Source)
     return made
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows were carried already, each time that the cursor took over."""
+    calls: list[int] = []
+    fetch = reader._fetched
+
+    def note(*arguments: Any) -> Iterator[pa.RecordBatch]:
+        calls.append(arguments[-1])
+        yield from fetch(*arguments)
+
+    monkeypatch.setattr(reader, "_fetched", note)
+    return calls

@@ -1,15 +1,13 @@
 """PostgreSQL's COPY gives what its cursor gives, and leaves to that what it cannot carry."""
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from sqlalchemy import text
 
 from resources.errors import SourceAway, SourceRefused, SourceUnavailable, TaskFailed
-from resources.source import copying, reader
+from resources.source import copying
 from resources.source.catalog import Catalog
 from resources.source.connection import cancel_query, snapshot
 from resources.source.dataset import Dataset
@@ -22,20 +20,6 @@ from tests.support.waiting import eventually
 
 MASKING = Masking(b"a key of the tests")
 ROWS = 20_000
-
-
-@pytest.fixture
-def fetched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many rows were carried already, each time that the cursor took over."""
-    calls: list[int] = []
-    fetch = reader._fetched
-
-    def note(*arguments: Any) -> Iterator[pa.RecordBatch]:
-        calls.append(arguments[-1])
-        yield from fetch(*arguments)
-
-    monkeypatch.setattr(reader, "_fetched", note)
-    return calls
 
 
 def read(source: Source, selection: Selection, batch_rows: int = 1_000) -> list[dict[str, Any]]:

@@ -4,11 +4,9 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import psutil
-import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -58,20 +56,6 @@ USUAL: dict[str, Any] = {
     "instant": "2024-01-31T01:02:03+02:00",
     "seconds": -1,
 }
-
-
-@pytest.fixture
-def fetched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many rows were carried already, each time that the cursor took over."""
-    calls: list[int] = []
-    fetch = reader._fetched
-
-    def note(*arguments: Any) -> Iterator[pa.RecordBatch]:
-        calls.append(arguments[-1])
-        yield from fetch(*arguments)
-
-    monkeypatch.setattr(reader, "_fetched", note)
-    return calls
 
 
 def read(
