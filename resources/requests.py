@@ -16,7 +16,7 @@ from resources.source.dataset import Dataset
 from resources.source.filters import parse_filters
 from resources.source.query import Selection
 from resources.task_types import REGISTRY
-from resources.task_types.base import TaskType
+from resources.task_types.base import Options, TaskType
 from resources.task_types.export_options import Consistency, ExportOptions
 from resources.timestamps import normalize_rfc3339, parse_rfc3339
 
@@ -73,7 +73,7 @@ class TaskRequest(BaseModel):
 
 
 def parse_request(body: Mapping[str, Any], catalog: Catalog) -> TaskRequest:
-    """The request in the JSON object ``body``, its options completed with their defaults.
+    """The request in the JSON object ``body``, its options as a task keeps them.
 
     Raises:
         InvalidRequest: With every bad field.
@@ -89,9 +89,7 @@ def parse_request(body: Mapping[str, Any], catalog: Catalog) -> TaskRequest:
         errors += _dataset_errors(body, dataset, task_type)
     if errors or request is None or task_type is None or options is None:
         raise InvalidRequest(errors)
-    return request.model_copy(
-        update={"options": options.model_dump(mode="json", exclude_none=True)}
-    )
+    return request.model_copy(update={"options": options.told()})
 
 
 def select_rows(request: TaskRequest, catalog: Catalog) -> Selection:
@@ -124,7 +122,7 @@ def _shape(body: Mapping[str, Any], errors: list[FieldError]) -> TaskRequest | N
         return None
 
 
-def _options(task_type: TaskType, given: Any, errors: list[FieldError]) -> BaseModel | None:
+def _options(task_type: TaskType, given: Any, errors: list[FieldError]) -> Options | None:
     if given is not None and not isinstance(given, dict):
         return None  # the shape's errors tell
     try:

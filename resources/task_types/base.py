@@ -1,6 +1,7 @@
 """What a task type declares."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -11,6 +12,10 @@ class Options(BaseModel):
     """Base of every type's ``options``: strict, and nothing unknown."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    def told(self) -> dict[str, Any]:
+        """The options as a task keeps and shows them: those that are not their defaults."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The options that all exports share."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -70,6 +70,10 @@ class ExportOptions(Options):
         description="CSV: whether texts that a spreadsheet would take for formulas get an "
         "apostrophe in front",
     )
+
+    def told(self) -> dict[str, Any]:
+        """See `Options.told`; the format is told always."""
+        return {"format": self.format.value} | super().told()
 
     @property
     def file_compression(self) -> Compression:

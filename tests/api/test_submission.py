@@ -66,7 +66,7 @@ def test_example_of_the_original_request_is_accepted(api: Api) -> None:
         ("filters", {"status": "confirmed"}),
         ("date_from", "2024-01-01T00:00:00Z"),
         ("date_to", "2024-12-31T23:59:59Z"),
-        ("options", {"format": "parquet", "spreadsheet_safe": False}),
+        ("options", {"format": "parquet"}),
         ("progress", {"processed": 0, "total": None, "percent": None}),
         ("attempt", 1),
         ("run_id", task["run_id"]),
@@ -89,7 +89,7 @@ def test_defaults_fill_in_what_is_absent(api: Api) -> None:
         "filters": {},
         "date_from": None,
         "date_to": None,
-        "options": {"format": "parquet", "spreadsheet_safe": False},
+        "options": {"format": "parquet"},
     }
 
 
@@ -109,6 +109,7 @@ def test_everything_that_may_be_asked_for_is_kept(api: Api) -> None:
         "options": {
             "format": "csv",
             "columns": ["id", "total", "note"],
+            "consistency": "resume",
             "spreadsheet_safe": True,
         },
     }
@@ -268,7 +269,7 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"options": {"colour": "red"}}, "/options/colour", "unknown_field"),
     # Not built yet, so unknown.
     ({"options": {"priority": "low"}}, "/options/priority", "unknown_field"),
-    ({"options": {"consistency": "snapshot"}}, "/options/consistency", "unknown_field"),
+    ({"options": {"consistency": "eventual"}}, "/options/consistency", "invalid_value"),
     ({"callback_url": "https://example.com"}, "/callback_url", "unknown_field"),
     ({"id": 1}, "/id", "unknown_field"),
     ({"owner": "bob"}, "/owner", "unknown_field"),

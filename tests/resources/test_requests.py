@@ -78,7 +78,7 @@ def test_a_task_type_is_all_that_a_request_needs(catalog: Catalog) -> None:
         filters={},
         date_from=None,
         date_to=None,
-        options={"format": "parquet", "spreadsheet_safe": False},
+        options={"format": "parquet"},
     )
 
 
@@ -330,7 +330,7 @@ def test_a_dataset_without_a_date_column_takes_no_dates(
 def test_options_that_are_not_given_have_their_defaults(
     catalog: Catalog, given: dict[str, Any]
 ) -> None:
-    assert parse(catalog, **given).options == {"format": "parquet", "spreadsheet_safe": False}
+    assert parse(catalog, **given).options == {"format": "parquet"}
 
 
 @pytest.mark.parametrize("options", [None, [], "csv", 1, False])
@@ -343,7 +343,7 @@ def test_only_a_known_format_is_taken(catalog: Catalog, file_format: Any) -> Non
     assert bad(catalog, options={"format": file_format}) == [("/options/format", "invalid_value")]
 
 
-@pytest.mark.parametrize("name", ["consistency", "Format", "batch_size", ""])
+@pytest.mark.parametrize("name", ["priority", "Format", "batch_size", ""])
 def test_an_unknown_option_is_refused(catalog: Catalog, name: str) -> None:
     assert bad(catalog, options={name: "zstd"}) == [(f"/options/{name}", "unknown_field")]
 
@@ -442,7 +442,7 @@ FULL: dict[str, Any] = {
     ("one", "other"),
     [
         ({}, {"batch_size": 1_000, "filters": {}, "date_from": None, "date_to": None}),
-        ({}, {"options": {"format": "parquet", "columns": None, "spreadsheet_safe": False}}),
+        ({}, {"options": {"format": "parquet", "columns": None}}),
         ({"date_to": "2024-01-01T00:00:00Z"}, {"date_to": "2024-01-01T01:00:00+01:00"}),
         ({"date_to": "2024-01-01T00:00:00.5Z"}, {"date_to": "2024-01-01T00:00:00.500z"}),
         (FULL, dict(reversed(FULL.items()))),
