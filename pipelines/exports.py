@@ -3,6 +3,7 @@
 A row's way: source cursor → Arrow batch → pandas frame → part → checkpoint → manifest → task.
 """
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ from resources.errors import (
 )
 from resources.requests import TaskRequest
 from resources.results import AttemptFolder
+from resources.source.columns import Mask
 from resources.source.connection import cancel_query, snapshot
 from resources.source.indexes import slow_reads
 from resources.source.masking import Masking
@@ -81,8 +83,8 @@ class Export:
             AttemptSuperseded: The task was cancelled or given to another run.
         """
         started = time.monotonic()
-        journal = self._begin()
         try:
+            journal = self._begin()
             self._warn_of_slow_reads()
             manifest = self._write_files(journal)
             self.folder.write_manifest(manifest)
@@ -109,9 +111,15 @@ class Export:
             return Journal(self.folder)
         columns = self.selection.dataset.columns
         key = [columns[name] for name in self.selection.dataset.key]
-        journal = Journal(self.folder, self._described(), key)
-        journal.go_on()
+        journal = Journal(self.folder, self._origin(), key)
+        journal.go_on(self.control.raise_if_stopped)
         return journal
+
+    def _origin(self) -> str:
+        """A digest of what the rows are of and how they are masked; not of the mask's key alone."""
+        mask = self.masking.apply(Mask.HASH, pa.array([""]))[0].as_py()
+        known = (self.selection.dataset.identity(), self._described(), mask)
+        return hashlib.sha256(repr(known).encode()).hexdigest()
 
     def _is_to_go_on_after(self, error: BaseException) -> bool:
         """Whether another attempt may go on after what is finished: this one was stopped."""

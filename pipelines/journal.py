@@ -1,6 +1,6 @@
 """What a run notes of its finished parts, and how another one goes on after them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any, Self
@@ -43,18 +43,18 @@ class Journal:
     def __init__(
         self,
         folder: AttemptFolder,
-        schema: Sequence[Mapping[str, str]] = (),
+        origin: str = "",
         key: Sequence[Column] = (),
     ) -> None:
         """See the class.
 
         Args:
             folder: Where the parts are.
-            schema: The columns, as the manifest tells them: who goes on must have the same.
+            origin: What the rows are of, and how they are written: who goes on must have the same.
             key: The columns of the key, where another run may go on; its values are noted then.
         """
         self._folder = folder
-        self._schema = list(schema)
+        self._origin = origin
         self._key = key
         self.parts: list[Part] = []
         self.taken_at = ""
@@ -90,7 +90,7 @@ class Journal:
 
     def _write(self) -> None:
         parts = [asdict(part) for part in self.parts]
-        self._folder.write_checkpoint({"schema": self._schema, "parts": parts})
+        self._folder.write_checkpoint({"origin": self._origin, "parts": parts})
 
     def snapshots(self) -> list[dict[str, Any]]:
         """Of each snapshot when it was taken, how many rows are from it, and in which files."""
@@ -102,10 +102,13 @@ class Journal:
             told.append({"taken_at": taken_at, "rows": rows, "files": names})
         return told
 
-    def go_on(self) -> None:
+    def go_on(self, raise_if_stopped: Callable[[], None]) -> None:
         """Make the folder, and take over what an earlier attempt of the task has finished.
 
         What this attempt itself has finished, before it lost the source, is there already.
+
+        Args:
+            raise_if_stopped: Asked before each part, which takes a while to be looked at.
 
         Raises:
             TaskFailed: The storage does not take it (``storage_unavailable``).
@@ -120,10 +123,10 @@ class Journal:
             return
         parts, other = max(earlier, key=lambda each: sum(part.file.rows for part in each[0]))
         for part in parts:
+            raise_if_stopped()
             if not self._folder.take_over(other, part.file):
                 break
             self.parts.append(part)
-        if self.parts:
             self._write()
 
     def _usable(self, folder: AttemptFolder) -> list[Part]:
@@ -133,5 +136,5 @@ class Journal:
             parts = [Part.from_document(each) for each in noted["parts"]]
         except (KeyError, TypeError):
             return []
-        fitting = noted.get("schema") == self._schema
+        fitting = noted.get("origin") == self._origin
         return parts if fitting and all(part.last_key for part in parts) else []

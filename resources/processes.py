@@ -1,4 +1,4 @@
-"""Processes that end together (Linux; elsewhere these do nothing and say so by their result)."""
+"""Processes that end together, and pipes between them (Linux; elsewhere these do nothing)."""
 
 import ctypes
 import fcntl

@@ -74,7 +74,13 @@ class Dataset:
 
     def _is_comparable(self, name: str) -> bool:
         of = self.columns[name]
-        return of.storage is Storage.NATIVE and of.kind in self.dialect.resumable_kinds
+        is_as_stored = of.storage is Storage.NATIVE and not of.collated
+        return is_as_stored and of.kind in self.dialect.resumable_kinds
+
+    def identity(self) -> str:
+        """All that is declared and known of it, as text: another one where anything differs."""
+        known = (self.name, self.schema, self.table_name, self.key, str(self.zone))
+        return repr((*known, list(self.columns.values()), self.date_column))
 
     def tells(self, name: str) -> bool:
         """Whether values of the column may be seen outside the database."""

@@ -11,7 +11,7 @@ from resources.errors import TaskFailed
 from resources.source import streaming
 from resources.source.arrow import NOT_REPRESENTABLE, arrow_type, to_array
 from resources.source.batches import gathered
-from resources.source.columns import FIXED_SIZE_KINDS, Column
+from resources.source.columns import FIXED_SIZE_KINDS, Column, Kind
 from resources.source.copying import NotCopied, copied_batches
 from resources.source.masking import Masking
 from resources.source.query import Selection
@@ -19,9 +19,11 @@ from resources.source.query import Selection
 # What is held in memory of rows while they are read: as Python's objects, or as Arrow's arrays.
 FETCHED_BYTES = 8 * 2**20
 STREAMED_BYTES = 16 * 2**20
-# What a cell takes, about: values of a fixed size, and those of any length.
+# What a cell is taken for: values of a fixed size, texts, and documents and bytes.
 SHORT_BYTES = 64
-LONG_BYTES = 4_096
+TEXT_BYTES = 4 * 2**10
+DOCUMENT_BYTES = 64 * 2**10
+_DOCUMENTS = {Kind.JSON, Kind.BINARY, Kind.ARRAY}
 
 
 def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
@@ -96,13 +98,14 @@ def _fast_way(
 
 
 def _step_rows(columns: Sequence[Column], batch_rows: int, most_bytes: int) -> int:
-    """How many rows are held at a time while they are read, such that they fit into so many bytes.
+    """How many rows are read at a time, such that they most likely fit into so many bytes."""
+    return max(1, min(batch_rows, most_bytes // sum(map(_cell_bytes, columns))))
 
-    What is of any length is taken for `LONG_BYTES`: most values are far shorter.
-    """
-    short = sum(each.kind in FIXED_SIZE_KINDS for each in columns)
-    row_bytes = short * SHORT_BYTES + (len(columns) - short) * LONG_BYTES
-    return max(1, min(batch_rows, most_bytes // row_bytes))
+
+def _cell_bytes(column: Column) -> int:
+    if column.kind in FIXED_SIZE_KINDS:
+        return SHORT_BYTES
+    return DOCUMENT_BYTES if column.kind in _DOCUMENTS else TEXT_BYTES
 
 
 def _masked(arrays: Sequence[pa.Array], selection: Selection, masking: Masking) -> pa.RecordBatch:
@@ -120,10 +123,14 @@ def _fetched(
     options = {"stream_results": True, "yield_per": step_rows}
     with connection.execute(selection.rows_query(), execution_options=options) as result:
         try:
-            for rows in result.partitions(step_rows):
+            while rows := result.fetchmany(step_rows):
                 wanted, skip = rows[skip:], max(0, skip - len(rows))
                 if wanted:
-                    yield _masked(list(_arrays(wanted, selection)), selection, masking)
+                    batch = _masked(list(_arrays(wanted, selection)), selection, masking)
+                    yield batch
+                    # Rows that are wider than they were taken for are read fewer at a time.
+                    row_bytes = max(1, batch.nbytes // batch.num_rows)
+                    step_rows = max(1, min(step_rows, FETCHED_BYTES // row_bytes))
         except BaseException:
             selection.dataset.dialect.end_stream(connection)
             raise

@@ -8,6 +8,7 @@ away (https://sqlite.org/howtocorrupt.html, section 2.2.1).
 
 # ruff: noqa: E402 - what is not to be imported is said before the imports
 import json
+import os
 import sys
 from typing import Any
 
@@ -26,6 +27,8 @@ def main() -> None:
     """Carry out the order; any failure ends the process with an exit code that is not 0."""
     die_with_parent()
     order = json.load(sys.stdin)
+    if os.getppid() != order["parent"]:
+        return  # which has ended in the meantime
     output = sys.stdout.buffer
     # Not by its DB-API, which takes longer to import than many an export to read.
     with (

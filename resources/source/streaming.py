@@ -5,6 +5,8 @@ snapshot of its own, which is used only where it is the same as the connection's
 """
 
 import json
+import logging
+import os
 import subprocess
 import sys
 from collections.abc import Generator, Iterator, Sequence
@@ -25,7 +27,7 @@ from resources.source.arrow import NOT_REPRESENTABLE, arrow_type, plain_decimals
 from resources.source.batches import gathered
 from resources.source.columns import Column, Kind, Storage
 from resources.source.copying import NotCopied
-from resources.source.dialects.sqlite import CARRY_OUT, SQLite
+from resources.source.dialects.sqlite import CARRY_OUT, OWN_FUNCTIONS, SQLite
 
 # A process takes about as long to start as the cursor takes for so many rows.
 FROM_ROWS = 50_000
@@ -44,6 +46,7 @@ _TYPES = {_INTEGER: pa.int64(), _REAL: pa.float64(), _BYTES: pa.binary()}
 # Instants as whole numbers.
 _WHOLE = {Storage.UNIX, Storage.UNIX_MS}
 SQLITE = SQLite()
+_logger = logging.getLogger(__name__)
 # A name that no table of the source has.
 _COUNTED = "workers_counted"
 # Up to here every whole number is a double.
@@ -70,6 +73,8 @@ def streamed_batches(
         NotCopied: They cannot be had so, all of them or the rest.
         SourceUnavailable: It was cancelled.
     """
+    if any(name in str(query.compile(connection)) for name in OWN_FUNCTIONS):
+        raise NotCopied  # that process does not have them
     reader = _Reader(connection, columns, step_rows)
     with SQLITE.cancelling(connection, reader.cancel), closing(reader):
         connection.execute(query, execution_options={CARRY_OUT: reader.start})
@@ -88,12 +93,7 @@ class _Reader:
         self._quote = connection.dialect.identifier_preparer.quote_identifier
         self._columns = columns
         self._step_rows = step_rows
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "resources.source.sqlite_child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # SQL and values are for nobody's log
-        )
+        self._process = _started()
         widen_pipe(self._output.fileno())
         self._cancelled = False
 
@@ -104,6 +104,7 @@ class _Reader:
             "statement": self._typed(statement),
             "parameters": parameters,
             "batch_rows": self._step_rows,
+            "parent": os.getpid(),
         }
         orders = cast("IO[bytes]", self._process.stdin)
         with suppress(BrokenPipeError), orders:
@@ -139,13 +140,20 @@ class _Reader:
         except (pa.ArrowException, OSError) as error:
             raise self._failure() from error
         # A stream that breaks off looks like one that ends.
-        if self._process.wait(STOP_SECONDS) != 0:
+        if self._exit_code() != 0:
             raise self._failure()
+
+    def _exit_code(self) -> int | None:
+        """How it ended; None: it has not."""
+        with suppress(subprocess.TimeoutExpired):
+            return self._process.wait(STOP_SECONDS)
+        return None
 
     def _failure(self) -> Exception:
         if self._cancelled:
             msg = "The source database ended a query (cancelled)."
             return SourceUnavailable(msg)
+        _logger.warning("SQLite's rows are read by the cursor (exit code %s).", self._exit_code())
         return NotCopied()
 
     def cancel(self) -> None:
@@ -158,6 +166,24 @@ class _Reader:
         self._process.kill()
         self._process.wait()
         self._output.close()
+
+
+def _started() -> subprocess.Popen[bytes]:
+    """The process, which waits for its order.
+
+    Raises:
+        NotCopied: The system has none to give.
+    """
+    try:
+        return subprocess.Popen(
+            # -P: whatever lies in the working folder is not imported.
+            [sys.executable, "-P", "-m", "resources.source.sqlite_child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # SQL and values are for nobody's log
+        )
+    except OSError as error:
+        raise NotCopied from error
 
 
 def _stored(column: Column) -> Column:

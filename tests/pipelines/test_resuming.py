@@ -25,6 +25,7 @@ from pipelines.run_control import RunControl
 from resources.errors import AttemptInterrupted, AttemptSuperseded, InvalidRequest, SourceAway
 from resources.results import AttemptFolder, ResultFile
 from resources.source.columns import Column, Kind
+from resources.source.masking import Masking
 from resources.store.attempts import AttemptStore
 from resources.store.models import Principal, Role
 from resources.store.tables import tasks
@@ -259,7 +260,7 @@ def test_a_damaged_part_and_all_after_it_are_written_again(
 
 
 @on_sqlite
-@pytest.mark.parametrize("checkpoint", ["", "[]", '{"parts": [{}]}', '{"schema": [], "parts": 1}'])
+@pytest.mark.parametrize("checkpoint", ["", "[]", '{"parts": [{}]}', '{"origin": "", "parts": 1}'])
 def test_a_checkpoint_that_says_nothing_has_the_export_start_over(
     filled: Shop, die_after: Callable[[Export, int], None], checkpoint: str
 ) -> None:
@@ -288,6 +289,36 @@ def test_a_schema_that_changed_has_the_export_start_over(
 
     assert [each["name"] for each in exported.manifest["schema"]] == ["n", "id", "note"]
     assert [each["rows"] for each in exported.manifest["snapshots"]] == [ROWS]
+
+
+@on_sqlite
+def test_another_key_of_masks_has_the_export_start_over(
+    filled: Shop, die_after: Callable[[Export, int], None]
+) -> None:
+    first = filled.prepare()
+    die_after(first, 2)
+    second = filled.again(replace(first, masking=Masking(b"another key of masks")))
+
+    assert [each["rows"] for each in second.run().manifest["snapshots"]] == [ROWS]
+
+
+@on_sqlite
+def test_a_run_that_is_stopped_while_it_takes_parts_over_leaves_nothing(
+    filled: Shop, die_after: Callable[[Export, int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = filled.prepare()
+    die_after(first, 4)
+    second, left = filled.again(first), iter([1, 2])
+
+    def stopped_after_two(_self: RunControl) -> None:
+        if next(left, None) is None:
+            raise AttemptSuperseded
+
+    monkeypatch.setattr(RunControl, "raise_if_stopped", stopped_after_two)
+    with pytest.raises(AttemptSuperseded):
+        second.run()
+
+    assert not filled.folder(second).exists()
 
 
 @on_sqlite
@@ -357,14 +388,22 @@ def test_a_run_that_was_cancelled_leaves_nothing(
     assert not filled.folder(export).exists()
 
 
-KEYS: dict[str, tuple[dict[str, str], list[dict[str, Any]]]] = {
+Key = tuple[dict[str, str], list[dict[str, Any]]]
+TEXT_KEYS: dict[str, Key] = {
     "texts": (
         {"id": "varchar(20)"},
         [{"n": n, "id": f"it's %s {n:03} é\\"} for n in range(25)],
     ),
-    "two columns": (
+    "a text and a number": (
         {"shop": "varchar(20)", "id": "integer"},
         [{"n": n, "shop": f"s{n // 7}", "id": n % 7} for n in range(25)],
+    ),
+    "uuids": ({"id": "uuid"}, [{"n": n, "id": str(uuid.UUID(int=n << 64))} for n in range(25)]),
+}
+KEYS: dict[str, Key] = {
+    "two columns": (
+        {"shop": "integer", "id": "integer"},
+        [{"n": n, "shop": n // 7, "id": n % 7} for n in range(25)],
     ),
     "dates": ({"id": "date"}, [{"n": n, "id": f"2024-01-{n + 1:02}"} for n in range(25)]),
     "negative": ({"id": "bigint"}, [{"n": n, "id": -(2**63) + n} for n in range(25)]),
@@ -375,12 +414,29 @@ KEYS: dict[str, tuple[dict[str, str], list[dict[str, Any]]]] = {
 def test_every_kind_of_key_can_be_gone_on_after(
     shop: Shop, die_after: Callable[[Export, int], None], kind: str
 ) -> None:
-    types, rows = KEYS[kind]
-    key = ", ".join(types)
-    shop.make(key, **types)
-    shop.add(*rows)
+    go_on_after(shop, die_after, KEYS[kind])
+
+
+@pytest.mark.parametrize("shop", ["postgres_source"], indirect=True)
+@pytest.mark.parametrize("kind", TEXT_KEYS)
+def test_in_postgresql_texts_can_be_gone_on_after(
+    shop: Shop, die_after: Callable[[Export, int], None], kind: str
+) -> None:
+    go_on_after(shop, die_after, TEXT_KEYS[kind])
+
+
+def keyed(shop: Shop, key: Key) -> Shop:
+    """The shop with a table of that key."""
+    types, rows = key
+    shop.make(", ".join(types), **types)
+    if rows:
+        shop.add(*rows)
     declared = BOOKINGS.format(key=json.dumps(list(types)))
-    shop = replace(shop, exporter=replace(shop.exporter, datasets=declared))
+    return replace(shop, exporter=replace(shop.exporter, datasets=declared))
+
+
+def go_on_after(shop: Shop, die_after: Callable[[Export, int], None], key: Key) -> None:
+    shop = keyed(shop, key)
     first = shop.prepare()
     die_after(first, 1)
     second = shop.again(first)
@@ -410,6 +466,24 @@ def test_a_key_that_may_not_be_noted_is_refused_when_it_is_asked_for(
     shop.prepare(consistency="snapshot")
 
 
+CI = "varchar(20) COLLATE {}"
+UNSURE: dict[str, Key] = {
+    "sqlite": ({"id": CI.format("NOCASE")}, []),
+    "mysql_source": ({"id": "enum('new', 'done')"}, []),
+    "postgres_source": ({"id": CI.format('"C"')}, []),
+}
+
+
+@pytest.mark.parametrize("shop", UNSURE, indirect=True)
+def test_a_key_in_whose_order_different_texts_may_be_equal_is_refused(
+    shop: Shop, request: pytest.FixtureRequest
+) -> None:
+    shop = keyed(shop, UNSURE[request.node.callspec.params["shop"]])
+
+    with pytest.raises(InvalidRequest, match="consistency"):
+        shop.prepare()
+
+
 NOTED: dict[Kind, tuple[Column, st.SearchStrategy[Any]]] = {
     Kind.INTEGER: (Column("k", Kind.INTEGER), st.integers(-(2**63), 2**63 - 1)),
     Kind.TEXT: (Column("k", Kind.TEXT), st.text(st.characters(codec="utf-8"))),
@@ -434,9 +508,9 @@ def test_a_key_that_was_noted_is_the_same_key(
     folder = local_results(tmp_path).attempt(1, uuid.uuid4().hex)
     folder.create()
     row = pa.RecordBatch.from_arrays([pa.array([value], pa.scalar(value).type)], ["k"])
-    Journal(folder, (), [column]).note(ResultFile("a", 1, 1, "", ""), row)
-    again = Journal(folder, (), [column])
+    Journal(folder, "", [column]).note(ResultFile("a", 1, 1, "", ""), row)
+    again = Journal(folder, "", [column])
 
-    again.go_on()
+    again.go_on(lambda: None)
 
     assert again.last_key == [value]

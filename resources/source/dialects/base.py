@@ -71,7 +71,7 @@ class Dialect(ABC):
         product: As people and Dagster's UI call it.
         schemas_are_databases: Whether what it calls a schema is a database of its own.
         resumable_kinds: What key columns may be of which a value says just where its row is in
-            their order.
+            their order. Texts mostly do not: in many orders different ones are equal.
     """
 
     name: str
@@ -81,8 +81,6 @@ class Dialect(ABC):
         {
             Kind.INTEGER,
             Kind.DECIMAL,
-            Kind.TEXT,
-            Kind.UUID,
             Kind.TIMESTAMP,
             Kind.INSTANT,
             Kind.DATE,

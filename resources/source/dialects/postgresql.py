@@ -146,6 +146,8 @@ class PostgreSQL(Dialect):
 
     name = "postgresql"
     product = "postgres"
+    # Texts whose column has no collation of its own are equal only where they are the same.
+    resumable_kinds = Dialect.resumable_kinds | {Kind.TEXT, Kind.UUID}
 
     def connect(self, url: URL, statement_timeout_seconds: int) -> Engine:
         """See `Dialect.connect`."""

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from datetime import time as time_of_day
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, InvalidOperation
 from itertools import takewhile
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -62,11 +63,12 @@ _EXACT = Context(prec=200)
 _ISO_FUNCTION = "workers_iso_microseconds"
 _DECIMAL_FUNCTION = "workers_decimal"
 _TEXT_FUNCTION = "workers_text"
+OWN_FUNCTIONS = (_ISO_FUNCTION, _DECIMAL_FUNCTION, _TEXT_FUNCTION)
 # Decimals compare as texts of so many digits, after this is added to have none below zero.
 _DECIMAL_OFFSET = 10**79
 
 # Those whose values are of several types, and are made the declared one.
-_CONVERTED = {Kind.TEXT, Kind.INTEGER, Kind.FLOAT}
+_CONVERTED = {Kind.TEXT, Kind.INTEGER, Kind.FLOAT, Kind.DECIMAL}
 
 _PRIMARY_CODE = 0xFF
 _OUTAGES = {
@@ -125,7 +127,7 @@ class SQLite(Dialect):
     name = "sqlite"
     product = "sqlite"
     # Times and decimals may be kept in several ways, of which a value does not say which.
-    resumable_kinds = frozenset({Kind.INTEGER, Kind.TEXT, Kind.DATE})
+    resumable_kinds = frozenset({Kind.INTEGER, Kind.DATE})
 
     def connect(self, url: URL, statement_timeout_seconds: int) -> Engine:
         """See `Dialect.connect`."""
@@ -437,11 +439,15 @@ class _Witness:
     """Another connection, which sees whether somebody has changed the database.
 
     It must be there before the snapshot is taken. PRAGMA data_version gives another number after
-    each change that another connection has committed (https://sqlite.org/pragma.html).
+    each change that another connection has committed (https://sqlite.org/pragma.html). That another
+    file has taken the place of the database, the file's number tells.
     """
 
     def __init__(self, connection: PoolProxiedConnection) -> None:
         self._connection = connection
+        self._ask("PRAGMA busy_timeout = 0")  # it need not tell, and holds up nobody
+        self._path = str(self._ask("PRAGMA database_list")[2])
+        self._file = self._file_number()
         self._version = self._data_version()
 
     @classmethod
@@ -449,21 +455,29 @@ class _Witness:
         """A witness of the connection's database; None: it cannot be read."""
         try:
             return cls(connection.engine.raw_connection())
-        except (sqlite3.Error, DBAPIError):
+        except (sqlite3.Error, DBAPIError, OSError):
             return None  # which its own query is about to tell
 
-    def _data_version(self) -> int:
+    def _ask(self, pragma: str) -> Sequence[Any]:
+        """The pragma's first row."""
         cursor = self._connection.cursor()
-        cursor.execute("PRAGMA data_version")
-        (version,) = cursor.fetchone() or (0,)
+        cursor.execute(pragma)
+        row = cursor.fetchone()
         cursor.close()
-        return int(version)
+        return row or ()
+
+    def _data_version(self) -> int:
+        return int(self._ask("PRAGMA data_version")[0])
+
+    def _file_number(self) -> tuple[int, int]:
+        found = Path(self._path).stat()
+        return found.st_dev, found.st_ino
 
     def has_seen_nothing(self) -> bool:
         """Whether nobody has committed anything since this one is there."""
         try:
-            return self._data_version() == self._version
-        except sqlite3.Error:
+            return self._data_version() == self._version and self._file_number() == self._file
+        except (sqlite3.Error, OSError):
             return False
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from resources.errors import TaskFailed
+from resources.source import reader
 from resources.source.connection import snapshot
 from resources.source.dialects.mysql import MySQL
 from resources.source.masking import Masking
@@ -422,3 +423,17 @@ def test_what_is_left_of_a_stream_is_not_sent(
         assert len(cancelled) == 1
         assert len(list(read_batches(connection, selection, 100_000, MASKING))) == 2
     assert len(cancelled) == 1
+
+
+def test_rows_that_are_wider_than_they_were_taken_for_are_fetched_fewer_at_a_time(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.make("id bigint PRIMARY KEY, note text")
+    source.add([(key, "x" * 100 if key > 10 else "x") for key in range(1, 51)])
+    monkeypatch.setattr(reader, "FETCHED_BYTES", 1_000)
+    with snapshot(source.engine) as connection:
+        fetched = reader._fetched(connection, source.selection(), 10, MASKING, 0)
+        sizes = [batch.num_rows for batch in fetched]
+    assert sizes[:2] == [10, 10]
+    assert sum(sizes) == 50
+    assert max(sizes[2:]) < 10

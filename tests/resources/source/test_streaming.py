@@ -2,19 +2,24 @@
 
 import math
 import os
+import shutil
 import signal
+import sqlite3
 import threading
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import URL, text
 
 from resources.errors import SourceRefused, SourceUnavailable, TaskFailed
 from resources.source import reader, streaming
-from resources.source.connection import cancel_query, snapshot
+from resources.source.connection import cancel_query, connect_source, snapshot
 from resources.source.masking import Masking
 from resources.source.query import Selection
 from resources.source.reader import read_batches
@@ -264,6 +269,45 @@ def test_what_was_changed_before_the_process_looked_is_not_read_by_it(
 
     assert sum(batch.num_rows for batch in rows) == counted == ROWS
     assert fetched == ([0] if mode == "wal" else [])
+
+
+def test_a_file_that_took_the_place_of_the_database_is_not_read(
+    many: Source, fetched: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path, other = tmp_path / "source.sqlite", tmp_path / "other.sqlite"
+    for each in (path, other):
+        shutil.copy(many.writer.url.database or "", each)
+    with closing(sqlite3.connect(other)) as changed:
+        changed.execute(f"DELETE FROM {TABLE}")
+        changed.commit()
+    source = replace(many, engine=connect_source(URL.create("sqlite", database=str(path))))
+    start = streaming._Reader.start
+
+    def replace_and_start(*arguments: Any) -> None:
+        other.replace(path)
+        start(*arguments)
+
+    monkeypatch.setattr(streaming._Reader, "start", replace_and_start)
+
+    assert len(read(source, source.selection())) == ROWS
+    assert fetched == [0]
+
+
+def test_a_witness_waits_for_nobody(many: Source) -> None:
+    """The connection itself waits for ten seconds where the database is locked."""
+    with snapshot(many.engine) as connection:
+        witness = connection.info["workers_witness"]
+        assert witness._ask("PRAGMA busy_timeout")[0] == 0
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 10_000
+
+
+def test_a_database_that_is_locked_has_no_witness(many: Source) -> None:
+    with closing(sqlite3.connect(many.writer.url.database or "", isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        with many.engine.connect() as connection:
+            streaming.SQLITE.begin_snapshot(connection)
+            assert not streaming.SQLITE.is_unchanged(connection)
+        writer.execute("ROLLBACK")
 
 
 def test_what_is_changed_while_it_reads_changes_nothing(many: Source, fetched: list[int]) -> None:
