@@ -31,7 +31,7 @@ check: $(VENV)/.developing ## Types
 test: $(VENV)/.developing ## All tests but the slow fault tests, with the real processes
 	$(BIN)/python -m pytest -m "not faults" $(ARGS)
 
-test-faults: $(VENV)/.developing ## The slow fault tests: processes crash, databases go away
+test-faults: $(VENV)/.developing ## The slow fault tests: processes crash, databases go away, memory is measured
 	$(BIN)/python -m pytest -m faults $(ARGS)
 
 bench: $(VENV)/.developing ## How fast exports are, side by side with psql and pandas, and their memory

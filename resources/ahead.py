@@ -10,7 +10,7 @@ from typing import Generic, Self, TypeVar
 # How many items may wait to be taken: one more is in the making, and one in use.
 DEPTH = 2
 # How often the thread, when it waits, looks whether anybody wants more.
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.1
 
 T = TypeVar("T")
 

@@ -28,6 +28,7 @@ def wide_table(database: str, folder: Path, request: pytest.FixtureRequest) -> I
         yield url
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_wide_rows_in_large_batches_stay_within_bounds(
     database: str, tmp_path: Path, request: pytest.FixtureRequest

@@ -187,6 +187,7 @@ def test_the_next_attempt_goes_on_after_the_last_part(
     assert (task.processed, task.total) == (ROWS, ROWS)
 
 
+@on_sqlite
 def test_attempts_may_die_one_after_another(
     filled: Shop, die_after: Callable[[Export, int], None]
 ) -> None:

@@ -101,6 +101,7 @@ def assert_told(store: ResultStore, caplog: pytest.LogCaptureFixture) -> None:
     assert SECRET_KEY not in caplog.text
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("server", [silent_server, refusing_server])
 def test_a_server_that_is_silent_or_refuses_is_told_in_time(
     server: Callable[[], AbstractContextManager[int]],

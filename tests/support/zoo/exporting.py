@@ -63,7 +63,7 @@ class Exporter:
                 update(tasks).where(tasks.c.id == task.id).values(status=Status.PROCESSING)
             )
         attempt = AttemptStore(self.state, task.run_id)
-        results = ResultStore(self.folder / "results")
+        results = local_results(self.folder / "results")
         return Export(
             request=request,
             selection=select_rows(request, catalog),
