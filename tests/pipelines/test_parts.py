@@ -3,9 +3,6 @@
 import gc
 import hashlib
 import json
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -24,6 +21,7 @@ from pipelines.parts import PartWriter
 from resources.errors import TaskFailed
 from resources.results import CHECKPOINT, AttemptFolder, ResultFile, ResultStore
 from resources.task_types.export_options import Compression, ExportOptions, FileFormat
+from tests.support.outages import files_of_at_most
 
 SCHEMA = pa.schema(
     {
@@ -280,17 +278,6 @@ def test_abandoning_after_the_end_changes_nothing(
     writer.abandon()
     assert names(path) == [CHECKPOINT, files[0].name]
     assert writer.close() == files
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """A disk that is nearly full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def write_all(writer: PartWriter, frames: int) -> None:

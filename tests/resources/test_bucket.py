@@ -2,10 +2,9 @@
 
 import hashlib
 import os
-import resource
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from resources.results import ResultFile, ResultStore
 from resources.results.bucket import Bucket
 from resources.results.factory import result_store
 from resources.settings import Settings
+from tests.support.outages import files_of_at_most
 from tests.support.results import BucketPlace
 from tests.support.s3 import SECRET_KEY, aws_environment, refusing_server, silent_server
 
@@ -41,17 +41,6 @@ def test_while_a_file_is_written_it_has_no_name_anywhere(
         file.write(LARGE)
         assert list(spool.iterdir()) == []
         assert in_bucket.names() == in_bucket.bucket.unfinished_uploads() == []
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """A disk that is nearly full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_fails_the_task_and_uploads_nothing(in_bucket: BucketPlace) -> None:
