@@ -99,7 +99,7 @@ def sqlite_wide(path: Path, rows: int) -> URL:
     """A file with the wide table in it."""
     numbers = "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT :rows) "
     numbers += "SELECT i FROM n)"
-    text_of = "hex(randomblob(1000 + 0 * {n}))"
+    text_of = "hex(randomblob(1000))"
     return _sqlite(path, (_wide_table(), _wide_rows(text_of, numbers)), rows)
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import pandas as pd
@@ -96,7 +97,7 @@ class Export:
         self.folder.remove_other_attempts()
         return Exported(manifest, time.monotonic() - started)
 
-    @property
+    @cached_property
     def _options(self) -> ExportOptions:
         return ExportOptions.model_validate(self.request.options)
 
@@ -160,7 +161,7 @@ class Export:
                 progress = Progress(self.attempt, total)
                 progress.advance(done)
                 frames = self._frames(connection, rest, total - done)
-                with Ahead(frames, lambda: cancel_query(connection)) as ahead:
+                with Ahead(frames, partial(cancel_query, connection)) as ahead:
                     for frame in ahead:
                         writer.write(frame)
                         progress.advance(len(frame))

@@ -62,7 +62,7 @@ class Journal:
     @property
     def rows(self) -> int:
         """Rows in all finished parts."""
-        return sum(part.file.rows for part in self.parts)
+        return _rows_of(self.parts)
 
     @property
     def last_key(self) -> Sequence[Any] | None:
@@ -96,10 +96,9 @@ class Journal:
         """Of each snapshot when it was taken, how many rows are from it, and in which files."""
         told = []
         for taken_at, group in groupby(self.parts, key=lambda part: part.taken_at):
-            files = [part.file for part in group]
-            rows = sum(file.rows for file in files)
-            names = [file.name for file in files]
-            told.append({"taken_at": taken_at, "rows": rows, "files": names})
+            parts = list(group)
+            names = [part.file.name for part in parts]
+            told.append({"taken_at": taken_at, "rows": _rows_of(parts), "files": names})
         return told
 
     def go_on(self, raise_if_stopped: Callable[[], None]) -> None:
@@ -121,7 +120,7 @@ class Journal:
         earlier = [(self._usable(other), other) for other in self._folder.others()]
         if not earlier:
             return
-        parts, other = max(earlier, key=lambda each: sum(part.file.rows for part in each[0]))
+        parts, other = max(earlier, key=lambda each: _rows_of(each[0]))
         for part in parts:
             raise_if_stopped()
             if not self._folder.take_over(other, part.file):
@@ -138,3 +137,7 @@ class Journal:
             return []
         fitting = noted.get("origin") == self._origin
         return parts if fitting and all(part.last_key for part in parts) else []
+
+
+def _rows_of(parts: Sequence[Part]) -> int:
+    return sum(part.file.rows for part in parts)

@@ -1,8 +1,9 @@
-"""Reads ahead in a thread, so that reading and writing overlap."""
+"""Makes items in a thread while another one uses them, so that reading and writing overlap."""
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from queue import Full, Queue
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -19,21 +20,28 @@ class _End:
     """Comes after the last item."""
 
 
-class Ahead(Generic[T]):
-    """The items of ``source``, got by a thread of its own while the one before is in use.
+class Produced(Generic[T]):
+    """The items that ``produce`` makes in a thread of its own, while the one before is in use.
 
-    The source is used, and closed where it is a generator, in that thread alone. What it raises
-    is raised where its items are taken. When the block is left early, ``interrupt`` is called until
-    the source lets go.
+    It is given a function that takes an item, and says whether anybody wants another. What it
+    raises is raised where the items are taken. When the block is left early, ``interrupt`` is
+    called until it lets go.
     """
 
-    def __init__(self, source: Iterator[T], interrupt: Callable[[], None]) -> None:
-        self._source = source
+    def __init__(
+        self,
+        produce: Callable[[Callable[[T], bool]], None],
+        interrupt: Callable[[], None],
+        *,
+        depth: int,
+        name: str,
+    ) -> None:
+        self._produce = produce
         self._interrupt = interrupt
-        self._items: Queue[T | _End] = Queue(DEPTH)
+        self._items: Queue[T | _End] = Queue(depth)
         self._error: BaseException | None = None
         self._unwanted = threading.Event()
-        self._thread = threading.Thread(target=self._get, name="reading ahead", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -59,7 +67,7 @@ class Ahead(Generic[T]):
         """The next item.
 
         Raises:
-            BaseException: What the source raised, after the items before.
+            BaseException: What ``produce`` raised, after the items before.
         """
         item = self._items.get()
         if not isinstance(item, _End):
@@ -67,23 +75,36 @@ class Ahead(Generic[T]):
         self._items.put(item)  # whoever asks again is told again
         raise StopIteration if self._error is None else self._error
 
-    def _get(self) -> None:
+    def _run(self) -> None:
         try:
-            for item in self._source:
-                self._put(item)
-                if self._unwanted.is_set():
-                    break
+            self._produce(self._put)
         except BaseException as error:  # noqa: BLE001 - raised where the items are taken
             self._error = error
         finally:
-            close = getattr(self._source, "close", None)
-            if close is not None:
-                with suppress(Exception):  # nobody asked it to go on
-                    close()
             self._put(_End())
 
-    def _put(self, item: T | _End) -> None:
+    def _put(self, item: T | _End) -> bool:
         while not self._unwanted.is_set():
             with suppress(Full):
                 self._items.put(item, timeout=LOOK_SECONDS)
-                return
+                break
+        return not self._unwanted.is_set()
+
+
+class Ahead(Produced[T]):
+    """The items of ``source``, which is used, and closed if it is a generator, in the thread."""
+
+    def __init__(self, source: Iterator[T], interrupt: Callable[[], None]) -> None:
+        super().__init__(partial(_each, source), interrupt, depth=DEPTH, name="reading ahead")
+
+
+def _each(source: Iterator[T], put: Callable[[T], bool]) -> None:
+    try:
+        for item in source:
+            if not put(item):
+                break
+    finally:
+        close = getattr(source, "close", None)
+        if close is not None:
+            with suppress(Exception):  # nobody asked it to go on
+                close()

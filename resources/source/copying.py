@@ -4,17 +4,15 @@ The server writes CSV, Arrow parses it; no row passes through Python. What this 
 told by `NotCopied`, and read by the cursor.
 """
 
-import threading
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import suppress
-from queue import Full, Queue
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
 from sqlalchemy import Connection, Select
 
+from resources.ahead import Produced
 from resources.source.arrow import arrow_type
 from resources.source.columns import Column, Kind
 from resources.source.connection import cancel_query
@@ -24,7 +22,6 @@ from resources.source.dialects.postgresql import COPY_TO
 CHUNK_BYTES = 2 * 2**20
 # How many chunks may wait to be parsed; one more is being received.
 WAITING_CHUNKS = 1
-LOOK_SECONDS = 0.2
 
 _TEXTS = {Kind.TEXT, Kind.JSON, Kind.OPAQUE}
 
@@ -45,8 +42,13 @@ def copied_batches(
     savepoint = connection.begin_nested()
     try:
         parser = _Parser(columns, len(query.selected_columns))
-        with _Copy(connection, query) as copy:
-            for chunk in copy:
+        with Produced(
+            partial(_copy, connection, query),
+            interrupt=partial(cancel_query, connection),
+            depth=WAITING_CHUNKS,
+            name="copy",
+        ) as chunks:
+            for chunk in chunks:
                 yield parser.arrays(chunk)
     except NotCopied:
         savepoint.rollback()
@@ -54,64 +56,32 @@ def copied_batches(
     savepoint.commit()
 
 
-class _Copy:
-    """A COPY that runs in a thread of its own; iterating gives what it sends, in whole rows."""
+def _copy(connection: Connection, query: Select[Any], put: Callable[[bytearray], bool]) -> None:
+    """Carry out the query, and put what the server sends, in chunks of whole rows."""
+    chunks = _Chunks(put)
+    connection.execute(query, execution_options={COPY_TO: chunks})
+    chunks.put_rest()
 
-    def __init__(self, connection: Connection, query: Select[Any]) -> None:
-        self._connection = connection
-        self._query = query
-        self._chunks: Queue[bytearray | None] = Queue(WAITING_CHUNKS)
+
+class _Chunks:
+    """Gathers rows into chunks."""
+
+    def __init__(self, put: Callable[[bytearray], bool]) -> None:
+        self._put = put
         self._pending = bytearray()
-        self._error: BaseException | None = None
-        self._unwanted = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="copy", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self._unwanted.set()
-        while self._thread.is_alive():
-            with suppress(Exception):  # it may end by itself in this moment
-                cancel_query(self._connection)
-            self._thread.join(LOOK_SECONDS)
-
-    def __iter__(self) -> Iterator[bytearray]:
-        while (chunk := self._chunks.get()) is not None:
-            yield chunk
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-
-    def _run(self) -> None:
-        try:
-            self._connection.execute(self._query, execution_options={COPY_TO: self})
-            if self._pending:
-                self._put(self._pending)
-        except BaseException as error:  # noqa: BLE001 - raised where the chunks are taken
-            self._error = error
-        finally:
-            self._put(None)
 
     def write(self, data: bytes) -> int:
         """Take a row: libpq gives them one at a time. The driver calls this."""
         self._pending += data
         if len(self._pending) >= CHUNK_BYTES:
-            self._put(self._pending)
-            self._pending = bytearray()
+            self.put_rest()
         return len(data)
 
-    def _put(self, chunk: bytearray | None) -> None:
-        while not self._unwanted.is_set():
-            with suppress(Full):
-                self._chunks.put(chunk, timeout=LOOK_SECONDS)
-                return
+    def put_rest(self) -> None:
+        """Put what was gathered, if anything."""
+        if self._pending:
+            self._put(self._pending)
+            self._pending = bytearray()
 
 
 class _Parser:

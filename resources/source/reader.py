@@ -59,11 +59,11 @@ def read_batches(
         SourceUnavailable: The query was cancelled.
         sqlalchemy.exc.DBAPIError: The source ended the query.
     """
+    masked = _Masked(selection.columns, masking)
     done = 0
     try:
         with closing(_fast_way(connection, selection, batch_rows, expected_rows)) as fast:
-            masked = (_masked(arrays, selection, masking) for arrays in fast)
-            for batch in gathered(masked, batch_rows):
+            for batch in gathered(map(masked, fast), batch_rows):
                 for start in range(0, batch.num_rows, batch_rows):
                     yield batch.slice(start, batch_rows)
                 done += batch.num_rows
@@ -73,8 +73,8 @@ def read_batches(
         return
     # The cursor tells of the row that is no good, or reads it.
     steps = _step_rows(selection.columns, batch_rows, FETCHED_BYTES)
-    with closing(_fetched(connection, selection, steps, masking, done)) as fetched:
-        yield from gathered(fetched, batch_rows)
+    with closing(_fetched(connection, selection, steps, done)) as fetched:
+        yield from gathered(map(masked, fetched), batch_rows)
 
 
 def _fast_way(
@@ -108,28 +108,37 @@ def _cell_bytes(column: Column) -> int:
     return DOCUMENT_BYTES if column.kind in _DOCUMENTS else TEXT_BYTES
 
 
-def _masked(arrays: Sequence[pa.Array], selection: Selection, masking: Masking) -> pa.RecordBatch:
-    masked = [
-        masking.apply(column.mask, array) if column.mask else array
-        for column, array in zip(selection.columns, arrays, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(masked, schema=arrow_schema(selection.columns))
+class _Masked:
+    """Makes batches of one schema of the columns' arrays, masked where that is declared."""
+
+    def __init__(self, columns: Sequence[Column], masking: Masking) -> None:
+        self._columns = columns
+        self._masking = masking
+        self._schema = arrow_schema(columns)
+
+    def __call__(self, arrays: Sequence[pa.Array]) -> pa.RecordBatch:
+        """The batch of ``arrays``, one for each column."""
+        masked = [
+            self._masking.apply(column.mask, array) if column.mask else array
+            for column, array in zip(self._columns, arrays, strict=True)
+        ]
+        return pa.RecordBatch.from_arrays(masked, schema=self._schema)
 
 
 def _fetched(
-    connection: Connection, selection: Selection, step_rows: int, masking: Masking, skip: int
-) -> Generator[pa.RecordBatch]:
-    """The rows after the first ``skip`` ones, by the driver's cursor."""
+    connection: Connection, selection: Selection, step_rows: int, skip: int
+) -> Generator[Sequence[pa.Array]]:
+    """The rows after the first ``skip`` ones as arrays of their columns, by the driver's cursor."""
     options = {"stream_results": True, "yield_per": step_rows}
     with connection.execute(selection.rows_query(), execution_options=options) as result:
         try:
             while rows := result.fetchmany(step_rows):
                 wanted, skip = rows[skip:], max(0, skip - len(rows))
                 if wanted:
-                    batch = _masked(list(_arrays(wanted, selection)), selection, masking)
-                    yield batch
+                    arrays = list(_arrays(wanted, selection))
+                    yield arrays
                     # Rows that are wider than they were taken for are read fewer at a time.
-                    row_bytes = max(1, batch.nbytes // batch.num_rows)
+                    row_bytes = max(1, sum(each.nbytes for each in arrays) // len(wanted))
                     step_rows = max(1, min(step_rows, FETCHED_BYTES // row_bytes))
         except BaseException:
             selection.dataset.dialect.end_stream(connection)

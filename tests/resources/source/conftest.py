@@ -153,7 +153,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     calls: list[int] = []
     fetch = reader._fetched
 
-    def note(*arguments: Any) -> Iterator[pa.RecordBatch]:
+    def note(*arguments: Any) -> Iterator[Sequence[pa.Array]]:
         calls.append(arguments[-1])
         yield from fetch(*arguments)
 
