@@ -13,7 +13,7 @@ from tests.conftest import temporary_database
 from tests.service.conftest import Setup, left_of, running
 from tests.support.service import Client, Service
 from tests.support.sources import BIG
-from tests.support.waiting import always, eventually
+from tests.support.waiting import eventually, settles
 
 pytestmark = [pytest.mark.service, pytest.mark.faults]
 
@@ -69,7 +69,6 @@ def test_a_hundred_tasks_that_are_cancelled_at_once_end_soon_and_leave_nothing(
         answers = list(pool.map(lambda task: alice.cancel(task["id"]).status_code, tasks))
 
     assert set(answers) == {200, 202}
-    eventually(lambda: is_over(wide, alice, setup, tasks), within=CANCEL_SECONDS)
-    always(lambda: is_over(wide, alice, setup, tasks), during=WATCH_SECONDS)
+    settles(lambda: is_over(wide, alice, setup, tasks), during=WATCH_SECONDS, within=CANCEL_SECONDS)
     after = alice.submit(filters={"status": "pending"})
     alice.until(after["id"], "completed")
