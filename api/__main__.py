@@ -1,5 +1,6 @@
 """Serves the API: ``python -m api``."""
 
+import gc
 import logging
 import threading
 from contextlib import suppress
@@ -9,6 +10,7 @@ import uvicorn
 
 from api.app import Backends, create_app
 from api.server import HttpProtocol
+from api.threads import STORE_THREADS
 from resources.errors import SourceUnavailable
 from resources.logs import configure_logging
 from resources.results.factory import result_store
@@ -18,8 +20,6 @@ from resources.source.connection import connect_source
 from resources.source.declarations import load_declarations
 from resources.store.database import connect
 
-# As many connections as threads that `asyncio.to_thread` has on a small machine.
-POOL_SIZE = 8
 SHUTDOWN_SECONDS = 5
 # The API asks the source for the columns of a table, nothing more.
 LOOK_UP_SECONDS = 10
@@ -32,7 +32,7 @@ def main() -> None:
     configure_logging(settings.log_level)
     source = connect_source(settings.source, statement_timeout_seconds=LOOK_UP_SECONDS)
     backends = Backends(
-        engine=connect(settings.state_url, pool_size=POOL_SIZE),
+        engine=connect(settings.state_url, pool_size=STORE_THREADS),
         catalog=Catalog(source, load_declarations(settings.datasets)),
         results=result_store(settings),
     )
@@ -41,6 +41,7 @@ def main() -> None:
     logging.getLogger("api").info(
         "The API listens on http://%s:%s", settings.api_host, settings.api_port
     )
+    gc.freeze()  # what is there by now stays: the collector need not look at it again and again
     uvicorn.run(create_app(settings, backends), **server_options(settings))
 
 

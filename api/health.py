@@ -1,11 +1,11 @@
 """Whether the service is up, for whoever watches it."""
 
-import asyncio
 from datetime import timedelta
 from http import HTTPStatus
 
 from falcon.asgi import Request, Response
 
+from api.threads import StoreThreads
 from resources.errors import Unavailable
 from resources.store.parts import DISPATCHER, PartStore
 
@@ -24,12 +24,13 @@ class Liveness:
 class Readiness:
     """``/health/ready``: what the service needs answers too."""
 
-    def __init__(self, parts: PartStore) -> None:
+    def __init__(self, parts: PartStore, threads: StoreThreads) -> None:
         self._parts = parts
+        self._threads = threads
 
     async def on_get(self, _req: Request, resp: Response) -> None:
         """200, or 503 with what is down."""
-        down = await asyncio.to_thread(self._down)
+        down = await self._threads.call(self._down)
         resp.media = {"status": "unavailable" if down else "ok", "down": down}
         if down:
             resp.status = HTTPStatus.SERVICE_UNAVAILABLE

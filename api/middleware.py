@@ -1,6 +1,5 @@
 """What happens to every request: an id, a token, a look at its path, a line in the log."""
 
-import asyncio
 import logging
 import re
 import time
@@ -11,8 +10,9 @@ from falcon import InvalidMediaType, mediatypes
 from falcon.asgi import Request, Response
 
 from api.errors import PROBLEM_MEDIA_TYPE, NotAcceptable
+from api.principals import Principals
+from api.threads import StoreThreads
 from resources.errors import NotFound, Unauthorized
-from resources.store.tokens import TokenStore
 
 PROTECTED_FOLDER = "api"
 HEALTH_PREFIX = "/health/"
@@ -63,8 +63,9 @@ def choose_request_id(given: str) -> str:
 class Authentication:
     """Lets nobody past ``/api/`` without a token; puts the principal into the context."""
 
-    def __init__(self, tokens: TokenStore) -> None:
-        self._tokens = tokens
+    def __init__(self, principals: Principals, threads: StoreThreads) -> None:
+        self._principals = principals
+        self._threads = threads
 
     async def process_request(self, req: Request, _resp: Response) -> None:
         """Before routing, so that what exists under ``/api/`` is told only to who may know."""
@@ -73,7 +74,10 @@ class Authentication:
         match = _BEARER.fullmatch(req.get_header("Authorization") or "")
         if match is None:
             raise Unauthorized
-        req.context.principal = await asyncio.to_thread(self._tokens.authenticate, match[1])
+        principal = self._principals.remembered(match[1])
+        if principal is None:
+            principal = await self._threads.call(self._principals.look_up, match[1])
+        req.context.principal = principal
 
 
 def _is_protected(path: str) -> bool:

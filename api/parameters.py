@@ -7,8 +7,8 @@ from typing import Any
 from falcon.asgi import Request
 
 from resources.errors import FieldError, Forbidden, InvalidRequest
+from resources.store.lists import TaskFilter
 from resources.store.models import Principal, Status
-from resources.store.tasks import TaskFilter
 from resources.store.tokens import MAX_OWNER_LENGTH
 from resources.task_types import REGISTRY
 

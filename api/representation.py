@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 from falcon.asgi import Request
 
 from resources.settings import Settings
-from resources.store.models import Status, Task
-from resources.store.tasks import TaskPage
+from resources.store.lists import TaskPage
+from resources.store.models import Status, Task, TaskStatus
 from resources.timestamps import to_rfc3339
 
 COLLECTION = "/api/v1/workers/"
@@ -58,12 +58,13 @@ class Representation:
             "error": _error(task),
         }
 
-    def status(self, task: Task) -> dict[str, Any]:
+    def status(self, task: TaskStatus) -> dict[str, Any]:
         """What ``status/`` tells."""
         return {
             "id": task.id,
             "status": task.status,
             "progress": progress(task),
+            "queue_position": task.queue_position,
             "attempt": task.attempt,
             "started_at": _time(task.started_at),
             "updated_at": _time(task.updated_at),
@@ -76,12 +77,13 @@ class Representation:
         self, page: TaskPage, req: Request, base_url: str, number: int, size: int
     ) -> dict[str, Any]:
         """One page of the list."""
-        has_next = number * size < page.count
+        estimated = {"count_estimated": True} if page.is_count_estimated else {}
         return {
             "count": page.count,
+            **estimated,
             "page": number,
             "page_size": size,
-            "next": _page_url(req, base_url, number + 1) if has_next else None,
+            "next": _page_url(req, base_url, number + 1) if page.has_next else None,
             "previous": _page_url(req, base_url, number - 1) if number > 1 else None,
             "results": [self.task(task, base_url) for task in page.tasks],
         }
@@ -112,7 +114,7 @@ def expiry(finished_at: datetime, retention: timedelta) -> datetime:
         return datetime.max.replace(tzinfo=finished_at.tzinfo)
 
 
-def progress(task: Task) -> dict[str, Any]:
+def progress(task: Task | TaskStatus) -> dict[str, Any]:
     """Rows done, of how many; a completed task is at 100 percent, with no rows too."""
     percent: float | None = None
     if task.status is Status.COMPLETED:
@@ -122,7 +124,7 @@ def progress(task: Task) -> dict[str, Any]:
     return {"processed": task.processed, "total": task.total, "percent": percent}
 
 
-def _error(task: Task) -> dict[str, Any] | None:
+def _error(task: Task | TaskStatus) -> dict[str, Any] | None:
     return task.error if task.status is Status.FAILED else None
 
 

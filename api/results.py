@@ -8,6 +8,7 @@ from falcon.asgi import Request, Response
 
 from api.representation import Representation
 from api.tasks import read_task_id
+from api.threads import StoreThreads
 from resources.errors import ResultExpired, ResultFileNotFound, ResultNotReady
 from resources.results import ResultStore
 from resources.store.models import Principal, Task
@@ -21,21 +22,24 @@ class TaskResult:
     """``/api/v1/workers/{id}/result/``."""
 
     def __init__(
-        self, store: TaskStore, results: ResultStore, representation: Representation
+        self,
+        store: TaskStore,
+        threads: StoreThreads,
+        results: ResultStore,
+        representation: Representation,
     ) -> None:
         self._store = store
+        self._threads = threads
         self._results = results
         self._representation = representation
 
     async def on_get(self, req: Request, resp: Response, task_id: str) -> None:
         """The manifest."""
-        task, manifest = await asyncio.to_thread(
-            self.find, read_task_id(task_id), req.context.principal
-        )
+        task, manifest = await self.find(read_task_id(task_id), req.context.principal)
         base_url = self._representation.base_url(req)
         resp.media = self._representation.manifest(task, manifest, base_url)
 
-    def find(self, task_id: int, principal: Principal) -> tuple[Task, dict[str, Any]]:
+    async def find(self, task_id: int, principal: Principal) -> tuple[Task, dict[str, Any]]:
         """The task and the manifest of its result.
 
         Raises:
@@ -44,13 +48,13 @@ class TaskResult:
             ResultExpired: It had one.
             Unavailable: The task store or the result storage does not answer.
         """
-        task = self._store.get(task_id, principal)
+        task = await self._threads.call(self._store.get, task_id, principal)
         expires_at = self._representation.expires_at(task)
         if expires_at is None or task.result is None:
             raise ResultNotReady
         if expires_at <= now():
             raise ResultExpired
-        return task, self._results.manifest(task.result["folder"])
+        return task, await asyncio.to_thread(self._results.manifest, task.result["folder"])
 
 
 class TaskResultFile:
@@ -64,9 +68,7 @@ class TaskResultFile:
 
     async def on_get(self, req: Request, resp: Response, task_id: str, name: str) -> None:
         """One file, streamed."""
-        task, manifest = await asyncio.to_thread(
-            self._result.find, read_task_id(task_id), req.context.principal
-        )
+        task, manifest = await self._result.find(read_task_id(task_id), req.context.principal)
         listed = next((file for file in manifest["files"] if file["name"] == name), None)
         if listed is None or task.result is None:
             raise ResultFileNotFound

@@ -9,10 +9,11 @@ from falcon.asgi import Request, Response
 from api.bodies import read_object
 from api.parameters import read_list_parameters
 from api.representation import Representation
+from api.threads import StoreThreads
 from resources.errors import Forbidden, InvalidRequest, TaskNotFound
 from resources.requests import TaskRequest, parse_request
 from resources.source.catalog import Catalog
-from resources.store.models import Principal, Role, Status
+from resources.store.models import Principal, Priority, Role, Status
 from resources.store.tasks import TaskStore
 
 MAX_KEY_LENGTH = 255
@@ -24,8 +25,15 @@ CHECK_THREADS = 2
 class Tasks:
     """``/api/v1/workers/``."""
 
-    def __init__(self, store: TaskStore, catalog: Catalog, representation: Representation) -> None:
+    def __init__(
+        self,
+        store: TaskStore,
+        threads: StoreThreads,
+        catalog: Catalog,
+        representation: Representation,
+    ) -> None:
         self._store = store
+        self._threads = threads
         self._catalog = catalog
         # Checking may ask the source: while that hangs, everything else has threads left.
         self._checks = ThreadPoolExecutor(CHECK_THREADS, thread_name_prefix="check")
@@ -35,7 +43,7 @@ class Tasks:
         """One page of the principal's tasks."""
         principal = req.context.principal
         parameters = read_list_parameters(req, principal)
-        page = await asyncio.to_thread(
+        page = await self._threads.call(
             self._store.page,
             principal,
             parameters.wanted,
@@ -55,7 +63,7 @@ class Tasks:
         loop = asyncio.get_running_loop()
         request = await loop.run_in_executor(self._checks, parse_request, body, self._catalog)
         check_role(request, principal)
-        submission = await asyncio.to_thread(
+        submission = await self._threads.call(
             self._store.submit,
             request,
             owner=principal.owner,
@@ -73,20 +81,23 @@ class Tasks:
 class Task:
     """``/api/v1/workers/{id}/`` and its ``status/``."""
 
-    def __init__(self, store: TaskStore, representation: Representation) -> None:
+    def __init__(
+        self, store: TaskStore, threads: StoreThreads, representation: Representation
+    ) -> None:
         self._store = store
+        self._threads = threads
         self._representation = representation
 
     async def on_get(self, req: Request, resp: Response, task_id: str) -> None:
         """The task."""
-        task = await asyncio.to_thread(
+        task = await self._threads.call(
             self._store.get, read_task_id(task_id), req.context.principal
         )
         resp.media = self._representation.task(task, self._representation.base_url(req))
 
     async def on_delete(self, req: Request, resp: Response, task_id: str) -> None:
         """Cancel the task: done at once (200), or asked for (202)."""
-        task = await asyncio.to_thread(
+        task = await self._threads.call(
             self._store.cancel, read_task_id(task_id), req.context.principal
         )
         done = task.status is Status.CANCELLED
@@ -95,12 +106,12 @@ class Task:
 
     async def on_get_status(self, req: Request, resp: Response, task_id: str) -> None:
         """The task's status and progress."""
-        task = await asyncio.to_thread(
-            self._store.get, read_task_id(task_id), req.context.principal
+        status = await self._threads.call(
+            self._store.status, read_task_id(task_id), req.context.principal
         )
-        if not task.status.is_final:
+        if not status.status.is_final:
             resp.set_header("Retry-After", STATUS_RETRY_AFTER_SECONDS)
-        resp.media = self._representation.status(task)
+        resp.media = self._representation.status(status)
 
 
 def read_task_id(text: str) -> int:
@@ -133,11 +144,16 @@ def read_idempotency_key(req: Request) -> str | None:
 
 
 def check_role(request: TaskRequest, principal: Principal) -> None:
-    """Let pass who may ask for this task type.
+    """Let pass who may ask for this task type, and this priority.
 
     Raises:
         Forbidden: It takes an admin.
     """
-    if request.type.role is Role.ADMIN and not principal.is_admin:
+    if principal.is_admin:
+        return
+    if request.type.role is Role.ADMIN:
         msg = f"{request.task_type} takes a token with the role admin."
+        raise Forbidden(msg)
+    if request.priority is Priority.HIGH:
+        msg = "The priority high takes a token with the role admin."
         raise Forbidden(msg)

@@ -19,7 +19,7 @@ from dagster import (
 )
 
 from pipelines.jobs import config_model, run_export
-from resources.engine.names import asset_path
+from resources.engine.names import TASK_TYPE_TAG, asset_path
 from resources.errors import DeclarationError
 from resources.settings import load_settings
 from resources.source.declarations import Declaration, read_declarations
@@ -28,7 +28,6 @@ from resources.task_types.base import TaskType
 
 SOURCE_PREFIX = "source"
 DATASET_TAG = "workers/dataset"
-TASK_TYPE_TAG = "workers/task_type"
 
 _logger = logging.getLogger(__name__)
 

@@ -8,6 +8,8 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 def configure_logging(level: str) -> None:
     """Write everything from ``level`` on."""
+    # What `FORMAT` does not show need not be found out for each line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=level.upper(), format=FORMAT, stream=sys.stderr)
 
 

@@ -15,6 +15,7 @@ from resources.source.catalog import Catalog
 from resources.source.dataset import Dataset
 from resources.source.filters import parse_filters
 from resources.source.query import Selection
+from resources.store.models import Priority
 from resources.task_types import REGISTRY
 from resources.task_types.base import Options, TaskType
 from resources.task_types.export_options import Consistency, ExportOptions
@@ -70,6 +71,11 @@ class TaskRequest(BaseModel):
     def type(self) -> TaskType:
         """The task type."""
         return REGISTRY[self.task_type]
+
+    @property
+    def priority(self) -> Priority:
+        """Which tasks it goes before."""
+        return Priority(self.options.get("priority", Priority.NORMAL))
 
 
 def parse_request(body: Mapping[str, Any], catalog: Catalog) -> TaskRequest:

@@ -4,18 +4,21 @@ Nothing else in the project reads the environment for its configuration.
 """
 
 import os
+import re
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from resources.results.location import BucketLocation, check_environment, parse_results_url
+from resources.task_types import REGISTRY
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 STATE_FOLDER = "state"
@@ -24,6 +27,8 @@ DEMO_SOURCE_NAME = "demo-source.sqlite"
 MAX_PORT = 65_535
 # What Dagster calls the place where the jobs are defined; workspace.yaml says it too.
 CODE_LOCATION = "workers"
+# Where, beside the code server's socket, runs are asked for.
+RUNS_SOCKET = "runs.sock"
 
 # SQLAlchemy 2.1 reads "postgresql://" as psycopg 3; Dagster's storage needs psycopg 2.
 POSTGRESQL_DRIVER = "postgresql+psycopg2"
@@ -43,6 +48,23 @@ def _http_url(value: str) -> str:
         msg = "must be an http or https URL, for example https://tasks.example.com"
         raise ValueError(msg)
     return value.rstrip("/")
+
+
+def _read_type_slots(text: Any) -> Any:
+    """``bookings_export=2,users_export=1``, as a mapping."""
+    if not isinstance(text, str):
+        return text
+    limits = {}
+    for entry in text.split(","):
+        task_type, _, number = (each.strip() for each in entry.partition("="))
+        if task_type not in REGISTRY:
+            msg = f"knows no task type {task_type!r}; there are {', '.join(sorted(REGISTRY))}"
+            raise ValueError(msg)
+        if task_type in limits or not re.fullmatch(r"[1-9][0-9]{0,3}", number):
+            msg = f"must give {task_type} one number from 1, for example {task_type}=2"
+            raise ValueError(msg)
+        limits[task_type] = int(number)
+    return limits
 
 
 def with_driver(url: str) -> URL:
@@ -107,7 +129,17 @@ class Settings(BaseSettings):
     public_url: Annotated[str, AfterValidator(_http_url)] | None = Field(
         default=None, description="Base of the URLs in answers; unset: the request's Host"
     )
-    slots: int = Field(default=2, ge=1, le=64, description="Tasks that run at the same time")
+    slots: int = Field(default=4, ge=1, le=64, description="Tasks that run at the same time")
+    owner_slots: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Tasks of one owner that run at the same time; unset: all slots but one",
+    )
+    type_slots: Annotated[Mapping[str, int], NoDecode, BeforeValidator(_read_type_slots)] = Field(
+        default={},
+        description="Tasks of a type that run at the same time: bookings_export=2,users_export=1",
+    )
     task_max_attempts: int = Field(
         default=3, ge=1, le=100, description="How often a task is tried whose process dies at work"
     )
@@ -152,6 +184,11 @@ class Settings(BaseSettings):
         if value and isinstance(parse_results_url(value), BucketLocation):
             check_environment(os.environ)
         return value
+
+    @property
+    def slots_per_owner(self) -> int:
+        """How many tasks of one owner run at once; by default a slot is left to the others."""
+        return min(self.slots, self.owner_slots or max(1, self.slots - 1))
 
     @property
     def state_url(self) -> URL:

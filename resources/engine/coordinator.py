@@ -7,6 +7,7 @@ from dagster._config.config_schema import UserConfigSchema
 from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._serdes import ConfigurableClassData
 
+from resources.engine.names import OWNER_TAG, TASK_TYPE_TAG
 from resources.settings import load_settings
 
 # While the code server is away its runs go back to the queue, again and again; stock gives up at
@@ -18,11 +19,23 @@ FALLBACK_INTERVAL_SECONDS = 5
 
 
 class WorkersRunCoordinator(QueuedRunCoordinator[Any]):
-    """Queues runs; as many as there are slots run at once."""
+    """Queues runs; so many run at once of all, of one owner, and of a task type."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        settings = load_settings()
         super().__init__(
-            max_concurrent_runs=load_settings().slots,
+            max_concurrent_runs=settings.slots,
+            tag_concurrency_limits=[
+                {
+                    "key": OWNER_TAG,
+                    "value": {"applyLimitPerUniqueValue": True},
+                    "limit": settings.slots_per_owner,
+                },
+                *(
+                    {"key": TASK_TYPE_TAG, "value": task_type, "limit": limit}
+                    for task_type, limit in settings.type_slots.items()
+                ),
+            ],
             dequeue_interval_seconds=FALLBACK_INTERVAL_SECONDS,
             max_user_code_failure_retries=CODE_SERVER_RETRIES,
             user_code_failure_retry_delay=CODE_SERVER_RETRY_SECONDS,

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from dagster import DagsterError, DagsterInstance, DagsterRunStatus
 from dagster._check import CheckError
@@ -30,25 +30,29 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from resources.engine.failures import INTERNAL_ERROR, WORKER_LOST
+from resources.engine.lookahead import Limits, LookAhead
 from resources.engine.names import (
     OWNER_TAG,
     REQUEST_ID_TAG,
     TASK_ID_TAG,
     run_config,
 )
+from resources.engine.plans import Plans
 from resources.errors import Unavailable
 from resources.results import ResultStore
 from resources.settings import CODE_LOCATION
 from resources.store.database import ChangeListener, listen
-from resources.store.handover import HandoverStore
-from resources.store.models import Status, Task
+from resources.store.handover import HandoverStore, WaitingTask, Work
+from resources.store.models import Priority, Status, Task
 from resources.store.parts import DISPATCHER, PartStore
 
-# Dagster's queue reads every queued run at each pass: it is kept short, the rest waits here.
-QUEUE_LENGTH = 50
-STOPS_PER_PASS = 100
+T = TypeVar("T", Task, WaitingTask)
+
+ENDS_PER_PASS = 100
 # How long it sleeps where nothing wakes it.
-IDLE_SECONDS = 2.0
+IDLE_SECONDS = 5.0
+# How long it waits before it asks again whether it is to shut down.
+SHUTDOWN_CHECK_SECONDS = 1.0
 # How long it lets a code location that does not answer come back.
 OUTAGE_SECONDS = 1.0
 SIGN_OF_LIFE_SECONDS = 5.0
@@ -58,6 +62,9 @@ STRANDED_SECONDS = 15.0
 # which tasks would wait.
 SWEEP_AGAIN_SECONDS = 10.0
 MAX_REFUSALS = 5
+
+
+_plans = Plans()
 
 
 class CodeLocationAway(Exception):
@@ -72,14 +79,14 @@ class Dispatcher(DagsterDaemon[Any]):
     """The daemon between the task store and Dagster."""
 
     def __init__(
-        self, engine: Engine, results: ResultStore, slots: int, wake_queue: Callable[[], None]
+        self, engine: Engine, results: ResultStore, limits: Limits, wake_queue: Callable[[], None]
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._engine = engine
         self._tasks = HandoverStore(engine)
         self._parts = PartStore(engine)
         self._results = results
-        self._slots = slots
+        self._limits = limits
         self._wake_queue = wake_queue
         self._seen_at = 0.0
         # Not at once: what a restart interrupted Dagster may still do by itself.
@@ -100,23 +107,32 @@ class Dispatcher(DagsterDaemon[Any]):
         """One pass for each change in the task store, and one every few seconds."""
         listener = listen(self._engine)
         try:
-            while not shutdown_event.is_set():
-                self._pass(workspace_process_context)
+            while True:  # who runs it stops asking for more
+                if not shutdown_event.is_set():
+                    self._pass(workspace_process_context)
                 yield None
                 self._wait(listener, shutdown_event)
         finally:
             listener.close()
 
     def _wait(self, listener: ChangeListener, shutdown_event: threading.Event) -> None:
+        deadline = time.monotonic() + IDLE_SECONDS
         try:
-            if listener.wait(IDLE_SECONDS):
-                self._wake_queue()
+            while time.monotonic() < deadline and not shutdown_event.is_set():
+                if listener.wait(SHUTDOWN_CHECK_SECONDS):
+                    self._wake_queue()
+                    return
         except Unavailable:
             self._logger.warning("The task database does not answer.")
             shutdown_event.wait(OUTAGE_SECONDS)
 
     def _pass(self, context: IWorkspaceProcessContext[Any]) -> None:
-        """Every step, whatever becomes of the others."""
+        """Look once at what there is to do, then every step, whatever becomes of the others."""
+        try:
+            work = self._tasks.work(ends=ENDS_PER_PASS, waiting=self._front)
+        except Unavailable as error:
+            self._logger.warning("%s", error)
+            return
         for step in (
             self._tell_alive,
             self._stop_cancelled,
@@ -125,14 +141,19 @@ class Dispatcher(DagsterDaemon[Any]):
             self._hand_over,
         ):
             try:
-                step(context)
+                step(context, work)
             except Unavailable as error:
                 self._logger.warning("%s", error)
             except CodeLocationAway:
                 self._logger.warning("The code location does not answer; tasks wait.")
                 time.sleep(OUTAGE_SECONDS)
 
-    def _for_each(self, tasks: Iterable[Task], action: Callable[[Task], None]) -> None:
+    @property
+    def _front(self) -> int:
+        """How many waiting tasks of each priority it looks at: more than can be given at once."""
+        return 2 * self._limits.in_flight
+
+    def _for_each(self, tasks: Iterable[T], action: Callable[[T], None]) -> None:
         """Do ``action`` to every task; one that fails holds up no other, and comes again."""
         for task in tasks:
             try:
@@ -142,30 +163,44 @@ class Dispatcher(DagsterDaemon[Any]):
             except Exception:
                 self._logger.exception("Task %s: %s failed.", task.id, action.__name__)
 
-    def _tell_alive(self, _context: IWorkspaceProcessContext[Any]) -> None:
+    def _tell_alive(self, _context: IWorkspaceProcessContext[Any], _work: Work) -> None:
         if time.monotonic() - self._seen_at > SIGN_OF_LIFE_SECONDS:
             self._parts.seen(DISPATCHER)
             self._seen_at = time.monotonic()
 
-    def _hand_over(self, context: IWorkspaceProcessContext[Any]) -> None:
-        free = QUEUE_LENGTH + self._slots - self._tasks.queued()
-        waiting = self._tasks.waiting(free) if free > 0 else []
-        if not waiting:
+    def _hand_over(self, context: IWorkspaceProcessContext[Any], work: Work) -> None:
+        chosen = self._choose(work)
+        if not chosen:
             return
         workspace = context.create_request_context()
 
-        def give(task: Task) -> None:
-            if not self._tasks.is_current(task):  # a pass takes a while: cancelled meanwhile
+        def give(chosen: WaitingTask) -> None:
+            task = self._tasks.waiting_task(chosen.id)
+            if task is None:  # a pass takes a while: cancelled meanwhile
                 return
             try:
                 hand_over(context.instance, workspace, task)
             except CannotHandOver as error:
                 self._refused(task, error)
             else:
-                self._tasks.mark_handed_over(task.run_id)
+                self._tasks.mark_handed_over(task)
                 self._wake_queue()
 
-        self._for_each(waiting, give)
+        self._for_each(chosen, give)
+
+    def _choose(self, work: Work) -> list[WaitingTask]:
+        """The waiting tasks that Dagster is to have now."""
+        look_ahead = LookAhead(self._limits, work.in_flight)
+        chosen = []
+        for priority in reversed(Priority):
+            front = [task for task in work.waiting if task.priority == priority.rank]
+            taken = look_ahead.take(front)
+            if not taken and len(front) == self._front and look_ahead.has_room(priority.rank):
+                # Owners at their limits are all that stands in front.
+                firsts = self._tasks.first_of_each_kind()
+                taken = look_ahead.take(t for t in firsts if t.priority == priority.rank)
+            chosen += taken
+        return chosen
 
     def _refused(self, task: Task, error: CannotHandOver) -> None:
         """What Dagster refuses again and again would be refused for ever: it has failed."""
@@ -175,15 +210,15 @@ class Dispatcher(DagsterDaemon[Any]):
             del self._refusals[task.id]
             self._tasks.give_up(task, INTERNAL_ERROR)
 
-    def _stop_cancelled(self, context: IWorkspaceProcessContext[Any]) -> None:
+    def _stop_cancelled(self, context: IWorkspaceProcessContext[Any], work: Work) -> None:
         def stop(task: Task) -> None:
             if stop_run(context.instance, task) and task.status is Status.CANCELLED:
                 self._sweep(task)
 
-        self._for_each(self._tasks.to_stop(STOPS_PER_PASS), stop)
+        self._for_each(work.to_stop, stop)
 
-    def _sweep_failed(self, _context: IWorkspaceProcessContext[Any]) -> None:
-        self._for_each(self._tasks.to_sweep(STOPS_PER_PASS), self._sweep)
+    def _sweep_failed(self, _context: IWorkspaceProcessContext[Any], work: Work) -> None:
+        self._for_each(work.to_sweep, self._sweep)
 
     def _sweep(self, task: Task) -> None:
         """Remove what the task's runs left; a run that takes it meanwhile keeps its files.
@@ -204,7 +239,7 @@ class Dispatcher(DagsterDaemon[Any]):
         if all(gone):
             self._tasks.mark_swept(task)
 
-    def _retry_stranded(self, context: IWorkspaceProcessContext[Any]) -> None:
+    def _retry_stranded(self, context: IWorkspaceProcessContext[Any], _work: Work) -> None:
         """See that a task whose retry was promised gets it, or fails.
 
         Dagster forgets a retry for good when its database or the code location is away at the
@@ -218,7 +253,7 @@ class Dispatcher(DagsterDaemon[Any]):
             if not has_future(context, task):
                 self._tasks.give_up(task, WORKER_LOST)
 
-        quiet = self._tasks.quiet(timedelta(seconds=STRANDED_SECONDS), QUEUE_LENGTH)
+        quiet = self._tasks.quiet(timedelta(seconds=STRANDED_SECONDS), ENDS_PER_PASS)
         self._for_each(quiet, retry)
 
 
@@ -256,9 +291,6 @@ def _create_run(
     location = _code_location(workspace)
     job = _job(location, task.task_type)
     config = run_config(task.task_type, _parameters(task))
-    plan = location.get_execution_plan(
-        job, config, step_keys_to_execute=None, known_state=None, instance=instance
-    )
     return instance.create_run(
         job_name=job.name,
         run_id=task.run_id,
@@ -273,7 +305,7 @@ def _create_run(
         root_run_id=None,
         parent_run_id=None,
         step_keys_to_execute=None,
-        execution_plan_snapshot=plan.execution_plan_snapshot,
+        execution_plan_snapshot=_plans.plan(instance, location, job),
         job_snapshot=job.job_snapshot,
         parent_job_snapshot=job.parent_job_snapshot,
         asset_selection=None,

@@ -10,6 +10,7 @@ EXPORT_PREFIX = "exports"
 
 TASK_ID_TAG = "workers/task_id"
 OWNER_TAG = "workers/owner"
+TASK_TYPE_TAG = "workers/task_type"
 REQUEST_ID_TAG = "workers/request_id"
 
 # What Dagster calls the job of "materialize" in its asset graph.

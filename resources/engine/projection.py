@@ -15,6 +15,7 @@ from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
 from dagster._core.storage.tags import (
     MAX_RETRIES_TAG,
     MAX_RUNTIME_SECONDS_TAG,
+    PRIORITY_TAG,
     RETRY_NUMBER_TAG,
     RETRY_STRATEGY_TAG,
 )
@@ -24,6 +25,7 @@ from resources.engine import failures
 from resources.engine.names import (
     OWNER_TAG,
     TASK_ID_TAG,
+    TASK_TYPE_TAG,
     parameters_of,
     task_type_of,
 )
@@ -37,6 +39,7 @@ from resources.store.tasks import new_task_values
 from resources.timestamps import now
 
 NUL = "\\u0000"
+PRIORITY = "priority"
 
 _OPEN = (Status.PENDING, Status.PROCESSING)
 _ENDS = {
@@ -75,8 +78,10 @@ def run_added(connection: Connection, run: DagsterRun, relatives: int) -> Dagste
     if task is None:
         owner = run.tags.get(OWNER_TAG, DAGSTER_OWNER)
         task = _new_task(connection, run, task_type, owner=owner)
-    identity = {TASK_ID_TAG: str(task.id), OWNER_TAG: task.owner}
-    return run.with_tags(_engine_tags(run, relatives) | identity)
+    identity = {TASK_ID_TAG: str(task.id), OWNER_TAG: task.owner, TASK_TYPE_TAG: task.task_type}
+    # What somebody wrote on a run in Dagster itself stands, and retries inherit it.
+    priority = {PRIORITY_TAG: str(task.priority)} if task.priority else {}
+    return run.with_tags(priority | _engine_tags(run, relatives) | identity)
 
 
 def _engine_tags(run: DagsterRun, relatives: int) -> dict[str, str]:
@@ -120,6 +125,8 @@ def _next_attempt(connection: Connection, task: Task, run: DagsterRun, task_type
         "cancel_requested_at": None,
         "swept_at": None,
     }
+    if PRIORITY in task.options:  # was decided when the task was accepted
+        values["options"][PRIORITY] = task.options[PRIORITY]
     if task.result is None:
         values |= {"processed": 0, "total": None}
     _set(connection, task, **values)
@@ -146,8 +153,13 @@ def _parameters(run: DagsterRun, task_type: str) -> dict[str, Any]:
         "filters": _object(given.get("filters")),
         "date_from": _short_text(given.get("date_from")),
         "date_to": _short_text(given.get("date_to")),
-        "options": {k: v for k, v in _object(given.get("options")).items() if v is not None},
+        "options": _options(given.get("options")),
     }
+
+
+def _options(value: Any) -> dict[str, Any]:
+    """The options but for the priority, which a run config has no say in."""
+    return {k: v for k, v in _object(value).items() if v is not None and k != PRIORITY}
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -219,6 +231,7 @@ def run_changed(
     values: dict[str, Any] = {"status": status, "updated_at": at}
     if run_state is DagsterRunStatus.STARTED:
         values |= {"started_at": at, "heartbeat_at": at}
+        values["handed_over_at"] = task.handed_over_at or at  # if nobody came to note it
     elif run_state is DagsterRunStatus.CANCELING and not _has_run_out(task):
         values["cancel_requested_at"] = task.cancel_requested_at or at
     if status is Status.COMPLETED and task.result is None:

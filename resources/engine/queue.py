@@ -10,7 +10,7 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import (
 )
 
 # How long it waits before it asks again whether it is to shut down.
-SHUTDOWN_CHECK_SECONDS = 0.5
+SHUTDOWN_CHECK_SECONDS = 1.0
 
 
 class WokenQueueDaemon(QueuedRunCoordinatorDaemon):

@@ -6,7 +6,7 @@ Other modules see an `Engine`, two kinds of transaction and "something changed".
 import select
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -20,6 +20,9 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Engine,
+    Executable,
+    Row,
+    Select,
     TypeDecorator,
     create_engine,
     event,
@@ -27,11 +30,12 @@ from sqlalchemy import (
 )
 from sqlalchemy import select as sql_select
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from resources.errors import Unavailable
+from resources.store.dialect import with_state_dialect
 
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 15
@@ -51,6 +55,13 @@ _FILE = "workers_file"
 _MIGRATION_LOCK = 0x776F726B657273  # "workers": any number that nobody else locks
 _SQLITE_PRIMARY_CODE = 0xFF
 _OUTAGES = {"OperationalError", "InterfaceError"}
+
+
+# How a statement is carried out that is a transaction of its own.
+_SINGLE_STATEMENT: Mapping[str, Mapping[str, Any]] = {
+    "postgresql": {"isolation_level": "AUTOCOMMIT"},
+    "sqlite": {_WRITES: False},
+}
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -77,20 +88,49 @@ def connect(url: URL, *, pool_size: int = 4) -> Engine:
     """An engine for the state database at ``url``, pooled, with time-outs everywhere."""
     if url.get_backend_name() == "sqlite":
         return _connect_sqlite(url, pool_size)
-    return create_engine(
-        url,
+    engine = create_engine(
+        with_state_dialect(url),
         hide_parameters=True,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
-        pool_pre_ping=True,
+        use_native_hstore=False,  # looking for that type takes two statements
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
             "application_name": "workers",
-            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000} -c timezone=UTC",
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000} -c timezone=UTC"
+            r" -c default_transaction_isolation=read\ committed",
             **DEAD_PEER,
         },
     )
+    event.listen(engine, "checkout", partial(_check_alive, engine.dialect))
+    return engine
+
+
+def _check_alive(
+    dialect: Dialect, connection: DBAPIConnection, _entry: ConnectionPoolEntry, _proxy: Any
+) -> None:
+    """Give up a connection that broke while it was idle, and those that are older still.
+
+    A server that ends a connection says so first; only to one that said something is a statement
+    sent to try it. (SQLAlchemy's own `pool_pre_ping` sends one each time.)
+    """
+    if not _has_something_to_say(connection):
+        return
+    try:
+        dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error as error:
+        if dialect.is_disconnect(error, None, None):
+            raise InvalidatePoolError from error
+        raise
+
+
+def _has_something_to_say(connection: Any) -> bool:
+    try:
+        readable, _, _ = select.select([connection], [], [], 0)
+    except (OSError, ValueError):  # closed at this end
+        return True
+    return bool(readable)
 
 
 def _connect_sqlite(url: URL, pool_size: int) -> Engine:
@@ -196,6 +236,59 @@ def read_transaction(engine: Engine) -> Iterator[Connection]:
             yield reader
 
 
+def read(
+    engine: Engine, statement: Executable, parameters: Mapping[str, Any] | None = None
+) -> Sequence[Row[Any]]:
+    """The rows of one SELECT: it sees one state without a transaction, in a single round trip.
+
+    Raises:
+        Unavailable: The database does not answer in time.
+    """
+    with _translated(), engine.connect() as connection:
+        connection.execution_options(**_SINGLE_STATEMENT[engine.dialect.name])
+        return connection.execute(statement, parameters).all()
+
+
+@contextmanager
+def driver_cursor(engine: Engine) -> Iterator[Any]:
+    """A cursor of psycopg 2, on a connection of the pool; each statement is a transaction.
+
+    Raises:
+        Unavailable: The database does not answer, or refuses the statement.
+    """
+    with _driver_translated():
+        pooled = engine.raw_connection()
+        connection: Any = pooled.driver_connection
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                yield cursor
+            connection.autocommit = False
+        except BaseException:
+            pooled.invalidate()  # whatever became of it
+            raise
+        finally:
+            pooled.close()
+
+
+def can_estimate(engine: Engine) -> bool:
+    """Whether the database knows about how many rows a query has; SQLite counts fast instead."""
+    return engine.dialect.name == "postgresql"
+
+
+def estimated_rows(engine: Engine, statement: Select[Any], parameters: Mapping[str, Any]) -> int:
+    """How many rows PostgreSQL's planner expects of ``statement``.
+
+    Raises:
+        Unavailable: The database does not answer in time.
+    """
+    sql = statement.compile(dialect=engine.dialect).construct_expanded_state(parameters)
+    with read_transaction(engine) as connection:
+        explain = f"EXPLAIN (FORMAT JSON) {sql.statement}"
+        (plans,) = connection.exec_driver_sql(explain, sql.parameters).one()
+    return int(plans[0]["Plan"]["Plan Rows"])
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     """The driver's "cannot be reached" and "took too long" become `Unavailable`."""
@@ -232,6 +325,7 @@ def _driver_translated() -> Iterator[None]:
 def lock_migrations(connection: Connection) -> None:
     """Wait for whoever else is migrating the database; hold others off until the commit."""
     if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")  # a large table takes a while
         connection.execute(sql_select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
 
 

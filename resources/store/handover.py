@@ -1,15 +1,67 @@
 """Tasks as the dispatcher uses them: which to hand over, which to end, which to clean up after."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    ScalarSelect,
+    Select,
+    and_,
+    func,
+    select,
+    union_all,
+    update,
+)
 
 from resources.store.database import read_transaction, write_transaction
-from resources.store.models import Status, Task
-from resources.store.tables import tasks
+from resources.store.models import Priority, Status, Task
+from resources.store.tables import IN_FLIGHT, TO_STOP, TO_SWEEP, WAITING, tasks
+from resources.store.turns import note_turn
 from resources.timestamps import now
+
+
+@dataclass(frozen=True)
+class WaitingTask:
+    """What has to be known of a waiting task to tell whether it may go."""
+
+    id: int
+    owner: str
+    task_type: str
+    priority: int
+
+
+@dataclass(frozen=True)
+class InFlight:
+    """How many tasks of one kind Dagster has: queued ones, or ``processing`` ones."""
+
+    owner: str
+    task_type: str
+    priority: int
+    status: Status
+    runs: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to do, as of one moment.
+
+    Attributes:
+        to_stop: Tasks that somebody wants ended, and whose run may still be alive.
+        to_sweep: Failed tasks whose partial files may still lie about.
+        in_flight: What Dagster has already.
+        waiting: Of each priority, the tasks whose turn it is next, the first one first.
+    """
+
+    to_stop: Sequence[Task]
+    to_sweep: Sequence[Task]
+    in_flight: Sequence[InFlight]
+    waiting: Sequence[WaitingTask]
 
 
 @dataclass(frozen=True)
@@ -18,62 +70,44 @@ class HandoverStore:
 
     engine: Engine
 
-    def waiting(self, limit: int) -> list[Task]:
-        """At most ``limit`` accepted tasks that Dagster does not have yet.
+    def work(self, *, ends: int, waiting: int) -> Work:
+        """What there is to do; it costs the same however many tasks wait.
 
-        First the owner with the fewest tasks in flight, then the oldest task. An owner's
-        second waiting task counts the first as in flight already.
+        Args:
+            ends: At most so many tasks to stop, and so many to sweep.
+            waiting: At most so many waiting tasks of each priority.
         """
-        in_flight = (
-            select(tasks.c.owner, func.count().label("runs"))
-            .where(
-                tasks.c.status.in_([Status.PENDING, Status.PROCESSING]),
-                tasks.c.handed_over_at.is_not(None),
+        with read_transaction(self.engine) as connection:
+            return Work(
+                to_stop=_tasks(connection, TO_STOP, limit=ends),
+                to_sweep=_tasks(connection, TO_SWEEP, limit=ends),
+                in_flight=[_in_flight(row) for row in connection.execute(_IN_FLIGHT_BY_KIND)],
+                waiting=[WaitingTask(*row) for row in connection.execute(_next(waiting))],
             )
-            .group_by(tasks.c.owner)
-            .subquery()
-        )
-        place = func.row_number().over(partition_by=tasks.c.owner, order_by=tasks.c.id)
-        turn = (place + func.coalesce(in_flight.c.runs, 0)).label("turn")
-        query = (
-            select(tasks, turn)
-            .join(in_flight, in_flight.c.owner == tasks.c.owner, isouter=True)
-            .where(tasks.c.status == Status.PENDING, tasks.c.handed_over_at.is_(None))
-            .order_by(turn, tasks.c.id)
-            .limit(limit)
-        )
-        with read_transaction(self.engine) as connection:
-            return [Task.from_row(row) for row in connection.execute(query)]
 
-    def queued(self) -> int:
-        """How many tasks Dagster has been given and not started."""
-        query = select(func.count()).where(
-            tasks.c.status == Status.PENDING, tasks.c.handed_over_at.is_not(None)
-        )
-        with read_transaction(self.engine) as connection:
-            return connection.scalar(query) or 0
+    def first_of_each_kind(self) -> list[WaitingTask]:
+        """The first waiting task of each owner, priority and type, in the order of their turns.
 
-    def mark_handed_over(self, run_id: str) -> None:
-        """Note that Dagster has the run."""
+        It costs as much as there are owners who wait, and not as there are tasks.
+        """
+        with read_transaction(self.engine) as connection:
+            return [WaitingTask(*row) for row in connection.execute(_first_of_each_kind())]
+
+    def waiting_task(self, task_id: int) -> Task | None:
+        """The task, while it waits to be handed over."""
+        with read_transaction(self.engine) as connection:
+            row = connection.execute(select(tasks).where(tasks.c.id == task_id, WAITING)).first()
+        return None if row is None else Task.from_row(row)
+
+    def mark_handed_over(self, task: Task) -> None:
+        """Note that Dagster has the task's run, and that its owner had a turn."""
         with write_transaction(self.engine) as connection:
             connection.execute(
                 update(tasks)
-                .where(tasks.c.run_id == run_id, tasks.c.handed_over_at.is_(None))
+                .where(tasks.c.run_id == task.run_id, tasks.c.handed_over_at.is_(None))
                 .values(handed_over_at=now())
             )
-
-    def to_stop(self, limit: int) -> list[Task]:
-        """Tasks that somebody wants ended, and whose run may still be alive."""
-        return self._tasks(
-            tasks.c.cancel_requested_at.is_not(None),
-            tasks.c.status.in_([Status.PENDING, Status.PROCESSING, Status.CANCELLED]),
-            tasks.c.swept_at.is_(None),
-            limit=limit,
-        )
-
-    def to_sweep(self, limit: int) -> list[Task]:
-        """Failed tasks whose partial files may still lie about."""
-        return self._tasks(tasks.c.status == Status.FAILED, tasks.c.swept_at.is_(None), limit=limit)
+            note_turn(connection, task)
 
     def is_current(self, task: Task) -> bool:
         """Whether ``task`` is still as it was read: no other run has taken it."""
@@ -99,12 +133,14 @@ class HandoverStore:
 
     def quiet(self, since: timedelta, limit: int) -> list[Task]:
         """Tasks that Dagster has, and that have been pending without a change for so long."""
-        return self._tasks(
-            tasks.c.status == Status.PENDING,
-            tasks.c.handed_over_at.is_not(None),
-            tasks.c.updated_at < now() - since,
-            limit=limit,
-        )
+        with read_transaction(self.engine) as connection:
+            return _tasks(
+                connection,
+                IN_FLIGHT,
+                tasks.c.status == Status.PENDING,
+                tasks.c.updated_at < now() - since,
+                limit=limit,
+            )
 
     def mark_swept(self, task: Task) -> None:
         """Note that nothing is left of ``task``, unless another run has taken it since."""
@@ -115,7 +151,61 @@ class HandoverStore:
                 .values(swept_at=now())
             )
 
-    def _tasks(self, *conditions: ColumnElement[bool], limit: int) -> list[Task]:
-        query = select(tasks).where(*conditions).order_by(tasks.c.id).limit(limit)
-        with read_transaction(self.engine) as connection:
-            return [Task.from_row(row) for row in connection.execute(query)]
+
+def _tasks(connection: Connection, *conditions: ColumnElement[bool], limit: int) -> list[Task]:
+    query = select(tasks).where(*conditions).order_by(tasks.c.id).limit(limit)
+    return [Task.from_row(row) for row in connection.execute(query)]
+
+
+_WAITING_TASK = (tasks.c.id, tasks.c.owner, tasks.c.task_type, tasks.c.priority)
+_KIND = (tasks.c.owner, tasks.c.task_type, tasks.c.priority, tasks.c.status)
+_IN_FLIGHT_BY_KIND = select(*_KIND, func.count().label("runs")).where(IN_FLIGHT).group_by(*_KIND)
+
+
+def _in_flight(row: Row[Any]) -> InFlight:
+    return InFlight(row.owner, row.task_type, row.priority, Status(row.status), row.runs)
+
+
+def _next(limit: int) -> Select[Any]:
+    """Of each priority at most ``limit`` waiting tasks: the front of one index each."""
+    fronts = [
+        select(*_WAITING_TASK, tasks.c.turn)
+        .where(WAITING, tasks.c.priority == priority.rank)
+        .order_by(tasks.c.turn, tasks.c.id)
+        .limit(limit)
+        .subquery()
+        for priority in Priority
+    ]
+    found = union_all(*(select(front) for front in fronts)).subquery()
+    return select(found.c.id, found.c.owner, found.c.task_type, found.c.priority).order_by(
+        found.c.turn, found.c.id
+    )
+
+
+def _first_of_each_kind() -> Select[Any]:
+    """A skip scan: from the first task of each kind, the index is searched for the next kind's."""
+    found = tasks.alias("found")
+    same_owner = tasks.c.owner == found.c.owner
+    same_priority = and_(same_owner, tasks.c.priority == found.c.priority)
+    # Apart: SQLite searches for the first column alone where all three are compared at once.
+    following = func.coalesce(
+        _first(same_priority, tasks.c.task_type > found.c.task_type),
+        _first(same_owner, tasks.c.priority > found.c.priority),
+        _first(tasks.c.owner > found.c.owner),
+    )
+    firsts = select(_first().label("id")).cte("firsts", recursive=True)
+    firsts = firsts.union_all(
+        select(following).select_from(firsts.join(found, found.c.id == firsts.c.id))
+    )
+    return (
+        select(*_WAITING_TASK)
+        .join(firsts, firsts.c.id == tasks.c.id)
+        .order_by(tasks.c.turn, tasks.c.id)
+    )
+
+
+def _first(*conditions: ColumnElement[bool]) -> ScalarSelect[int]:
+    """The id of the first waiting task in the order of kinds that fulfils ``conditions``."""
+    kinds = (tasks.c.owner, tasks.c.priority, tasks.c.task_type)
+    query = select(tasks.c.id).where(WAITING, *conditions)
+    return query.order_by(*kinds, tasks.c.turn, tasks.c.id).limit(1).scalar_subquery()

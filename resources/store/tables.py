@@ -4,12 +4,16 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    ColumnElement,
     Index,
     Integer,
     MetaData,
+    SmallInteger,
     String,
     Table,
     UniqueConstraint,
+    and_,
+    literal_column,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -42,6 +46,9 @@ tasks = Table(
     Column("date_from", String(MAX_DATE_LENGTH)),
     Column("date_to", String(MAX_DATE_LENGTH)),
     Column("options", _Json, nullable=False),
+    # Whose turn it is among the waiting tasks: see `resources.store.turns`.
+    Column("priority", SmallInteger, nullable=False, server_default="0"),
+    Column("turn", BigInteger, nullable=False, server_default="0"),
     Column("idempotency_key", String(255)),
     Column("fingerprint", String(64), nullable=False),
     Column("request_id", String(128), nullable=False),
@@ -65,12 +72,56 @@ tasks = Table(
     Column("swept_at", UtcDateTime),
     UniqueConstraint("owner", "idempotency_key"),
     UniqueConstraint("run_id"),
-    Index(None, "owner", "status", "id"),
-    Index(None, "owner", "task_type", "id"),
-    Index(None, "status", "handed_over_at"),
-    Index(None, "status", "swept_at"),
+    # Lists: the first for their order whatever they are filtered by, the second for their counts.
+    # Each has all that a list asks for, so no row is read that is not shown.
+    Index(None, "owner", "id", "status", "task_type"),
+    Index(None, "owner", "status", "task_type", "id"),
     # Ids are public and must never come twice, not even after a deletion.
     sqlite_autoincrement=True,
+)
+
+
+def _is(*statuses: str) -> ColumnElement[bool]:
+    # Spelt out: a database sees only then that a query asks for no more than an index holds.
+    return tasks.c.status.in_([literal_column(f"'{status}'") for status in statuses])
+
+
+# Which rows each step of the dispatcher is about. Each has an index that holds no other rows, so
+# that a step costs what there is to do, and not what there is.
+WAITING = and_(_is("pending"), tasks.c.handed_over_at.is_(None))
+IN_FLIGHT = and_(_is("pending", "processing"), tasks.c.handed_over_at.is_not(None))
+TO_STOP = and_(
+    _is("pending", "processing", "cancelled"),
+    tasks.c.cancel_requested_at.is_not(None),
+    tasks.c.swept_at.is_(None),
+)
+TO_SWEEP = and_(_is("failed"), tasks.c.swept_at.is_(None))
+
+
+def _partial_index(name: str, which: ColumnElement[bool], *columns: str) -> None:
+    Index(
+        f"ix_tasks_{name}",
+        *(tasks.c[column] for column in columns),
+        postgresql_where=which,
+        sqlite_where=which,
+    )
+
+
+_partial_index("waiting", WAITING, "priority", "turn", "id")
+_partial_index("waiting_of_owner", WAITING, "owner", "priority", "turn")
+_partial_index("waiting_of_kind", WAITING, "owner", "priority", "task_type", "turn", "id")
+_partial_index("in_flight", IN_FLIGHT, "status", "priority", "handed_over_at", "id")
+_partial_index("to_stop", TO_STOP, "id")
+_partial_index("to_sweep", TO_SWEEP, "id")
+
+turns = Table(
+    "turns",
+    metadata,
+    # The turn of the task of an owner that was last handed over, for each priority.
+    Column("owner", String(255), primary_key=True),
+    Column("priority", SmallInteger, primary_key=True, autoincrement=False),
+    Column("turn", BigInteger, nullable=False),
+    Index(None, "priority", "turn"),
 )
 
 tokens = Table(

@@ -7,43 +7,48 @@ import hashlib
 import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    bindparam,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from resources.errors import (
     IdempotencyKeyReused,
-    PageOutOfRange,
     TaskNotCancellable,
     TaskNotFound,
 )
 from resources.requests import TaskRequest
-from resources.store.database import announce_change, read_transaction, write_transaction
-from resources.store.models import Principal, Status, Task
+from resources.store.database import announce_change, write_transaction
+from resources.store.lists import MOST_COUNTED, TaskFilter, TaskPage, list_values, read_page
+from resources.store.models import Principal, Status, Task, TaskStatus
+from resources.store.positions import QueuePositions
+from resources.store.rows import RowQuery
 from resources.store.tables import tasks
+from resources.store.turns import InsertTask, Turns
 from resources.timestamps import now
 
 IDEMPOTENCY_KEY_LIFETIME = timedelta(hours=24)
-
-
-@dataclass(frozen=True)
-class TaskFilter:
-    """Which tasks to list; an empty sequence means any."""
-
-    statuses: Sequence[Status] = ()
-    task_types: Sequence[str] = ()
-    owner: str | None = None
-
-
-@dataclass(frozen=True)
-class TaskPage:
-    """One page of a list, newest first, and how many tasks the whole list has."""
-
-    tasks: list[Task]
-    count: int
+_TASK, _STATUS = (
+    [tasks.c[each.name] for each in fields(kind) if each.name in tasks.c]
+    for kind in (Task, TaskStatus)
+)
+_BY_ID = tasks.c.id == bindparam("task_id")
+_OWN = tasks.c.owner == bindparam("owner")
+_ANYBODYS_TASK, _OWN_TASK, _ANYBODYS_STATUS, _OWN_STATUS = (
+    RowQuery(select(*columns).where(_BY_ID, *own))
+    for columns in (_TASK, _STATUS)
+    for own in ((), (_OWN,))
+)
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,11 @@ class Submission:
 class TaskStore:
     """The clients' side of the task store."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, most_counted: int = MOST_COUNTED) -> None:
         self._engine = engine
+        self._most_counted = most_counted
+        self._turns = Turns()
+        self._positions = QueuePositions(engine)
 
     def submit(
         self, request: TaskRequest, *, owner: str, request_id: str, idempotency_key: str | None
@@ -73,12 +81,17 @@ class TaskStore:
         """
         values = _new_row(request, owner, request_id) | {"idempotency_key": idempotency_key}
         try:
-            with write_transaction(self._engine) as connection:
-                return _submit(connection, values)
+            return self._submit(values)
         except IntegrityError:
             # Another request took the key between our look and our insert: it is there now.
-            with write_transaction(self._engine) as connection:
-                return _submit(connection, values)
+            return self._submit(values)
+
+    def _submit(self, values: dict[str, Any]) -> Submission:
+        with (
+            self._turns.submission() as insert_task,
+            write_transaction(self._engine) as connection,
+        ):
+            return _submit(connection, values, insert_task)
 
     def get(self, task_id: int, principal: Principal) -> Task:
         """The task.
@@ -87,31 +100,46 @@ class TaskStore:
             TaskNotFound: No such task, or not this principal's.
             Unavailable: The database does not answer.
         """
-        with read_transaction(self._engine) as connection:
-            return _read(connection, task_id, principal)
+        query = _ANYBODYS_TASK if principal.is_admin else _OWN_TASK
+        return Task(*self._row(query, task_id, principal))
+
+    def status(self, task_id: int, principal: Principal) -> TaskStatus:
+        """The task, and its place in the queue.
+
+        Raises:
+            TaskNotFound: No such task, or not this principal's.
+            Unavailable: The database does not answer.
+        """
+        query = _ANYBODYS_STATUS if principal.is_admin else _OWN_STATUS
+        task = TaskStatus(*self._row(query, task_id, principal))
+        if task.status is not Status.PENDING:
+            return task
+        return replace(task, queue_position=self._positions.position(task))
+
+    def _row(self, query: RowQuery, task_id: int, principal: Principal) -> Sequence[Any]:
+        row = query.first(self._engine, {"task_id": task_id, "owner": principal.owner})
+        if row is None:
+            raise TaskNotFound
+        return row
 
     def page(
         self, principal: Principal, wanted: TaskFilter, *, page: int, page_size: int
     ) -> TaskPage:
         """Page ``page`` (from 1) of the tasks that ``principal`` sees and ``wanted`` keeps.
 
+        One owner's tasks are counted; those of all up to ``most_counted``, where that is slow.
+
         Raises:
             PageOutOfRange: The page lies past the end (page 1 never does).
             Unavailable: The database does not answer.
         """
-        conditions = [_visible_to(principal), *_conditions(wanted)]
-        with read_transaction(self._engine) as connection:
-            count = connection.scalar(select(func.count()).select_from(tasks).where(*conditions))
-            rows = connection.execute(
-                select(tasks)
-                .where(*conditions)
-                .order_by(tasks.c.id.desc())
-                .limit(page_size)
-                .offset((page - 1) * page_size)
-            ).all()
-        if not rows and page > 1:
-            raise PageOutOfRange
-        return TaskPage([Task.from_row(row) for row in rows], count or 0)
+        return read_page(
+            self._engine,
+            list_values(principal, wanted),
+            page=page,
+            page_size=page_size,
+            most_counted=self._most_counted,
+        )
 
     def cancel(self, task_id: int, principal: Principal) -> Task:
         """Ask for the end of a task.
@@ -170,20 +198,19 @@ def _new_row(request: TaskRequest, owner: str, request_id: str) -> dict[str, Any
         "date_from": request.date_from,
         "date_to": request.date_to,
         "options": request.options,
+        "priority": request.priority.rank,
         "fingerprint": fingerprint(request),
     }
 
 
-def _submit(connection: Connection, values: dict[str, Any]) -> Submission:
+def _submit(connection: Connection, values: dict[str, Any], insert_task: InsertTask) -> Submission:
     earlier = _holder_of_key(connection, values["owner"], values["idempotency_key"])
     if earlier is not None:
         if earlier["fingerprint"] != values["fingerprint"]:
             raise IdempotencyKeyReused
         return Submission(_task_where(connection, tasks.c.id == earlier["id"]), replayed=True)
-    connection.execute(insert(tasks).values(values))
     announce_change(connection)
-    task = _task_where(connection, tasks.c.run_id == values["run_id"])
-    return Submission(task, replayed=False)
+    return Submission(insert_task(connection, values), replayed=False)
 
 
 def _holder_of_key(connection: Connection, owner: str, key: str | None) -> dict[str, Any] | None:
@@ -221,17 +248,6 @@ def _visible_to(principal: Principal) -> ColumnElement[bool]:
     if principal.is_admin:
         return true()
     return tasks.c.owner == principal.owner
-
-
-def _conditions(wanted: TaskFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.statuses:
-        conditions.append(tasks.c.status.in_(wanted.statuses))
-    if wanted.task_types:
-        conditions.append(tasks.c.task_type.in_(wanted.task_types))
-    if wanted.owner is not None:
-        conditions.append(tasks.c.owner == wanted.owner)
-    return conditions
 
 
 def _cancellation(status: Status) -> dict[str, Any]:

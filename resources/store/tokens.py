@@ -5,10 +5,10 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, func, insert, literal, select, update
+from sqlalchemy import Engine, bindparam, func, insert, literal, select, update
 
 from resources.errors import Unauthorized, WorkersError
-from resources.store.database import UtcDateTime, read_transaction, write_transaction
+from resources.store.database import UtcDateTime, read, read_transaction, write_transaction
 from resources.store.models import DAGSTER_OWNER, Principal, Role
 from resources.store.tables import tokens
 from resources.timestamps import now
@@ -18,6 +18,11 @@ PREFIX = "wrk_"
 TOKEN_BYTES = 32
 MAX_OWNER_LENGTH = 255
 MAX_ID = 2**63 - 1  # what the column holds
+_WORKING_TOKEN = select(tokens.c.owner, tokens.c.role, tokens.c.expires_at).where(
+    tokens.c.digest == bindparam("digest"),
+    tokens.c.revoked_at.is_(None),
+    tokens.c.expires_at.is_(None) | (tokens.c.expires_at > bindparam("at")),
+)
 
 
 class UnusableOwner(WorkersError):
@@ -80,7 +85,7 @@ class TokenStore:
         token = PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
         at = now()
         row = {
-            "digest": _digest(token),
+            "digest": token_digest(token),
             "owner": owner,
             "role": role,
             "name": replaces,
@@ -104,17 +109,11 @@ class TokenStore:
             Unauthorized: Unknown, expired or revoked.
             Unavailable: The database does not answer.
         """
-        with read_transaction(self._engine) as connection:
-            row = connection.execute(
-                select(tokens).where(
-                    tokens.c.digest == _digest(token),
-                    tokens.c.revoked_at.is_(None),
-                    tokens.c.expires_at.is_(None) | (tokens.c.expires_at > now()),
-                )
-            ).first()
-        if row is None:
+        found = read(self._engine, _WORKING_TOKEN, {"digest": token_digest(token), "at": now()})
+        if not found:
             raise Unauthorized
-        return Principal(row.owner, Role(row.role))
+        (row,) = found
+        return Principal(row.owner, Role(row.role), row.expires_at)
 
     def list(self) -> list[Token]:
         """All tokens, oldest first."""
@@ -153,7 +152,8 @@ class TokenStore:
                 raise TokenNotFound(msg)
 
 
-def _digest(token: str) -> str:
+def token_digest(token: str) -> str:
+    """What is kept of a token."""
     # A token has 256 random bits: a plain digest cannot be guessed back, a slow one gains nothing.
     return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
 

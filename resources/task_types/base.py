@@ -1,17 +1,23 @@
 """What a task type declares."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from resources.store.models import Role
+from resources.store.models import Priority, Role
 
 
 class Options(BaseModel):
     """Base of every type's ``options``: strict, and nothing unknown."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    priority: Annotated[Priority, Field(strict=False)] = Field(
+        default=Priority.NORMAL,
+        description="`low`, `normal` or `high` (admins): which tasks start first. A run that was "
+        "started in Dagster is not asked",
+    )
 
     def told(self) -> dict[str, Any]:
         """The options as a task keeps and shows them: those that are not their defaults."""

@@ -43,7 +43,7 @@ def test_pending_task_is_cancelled_at_once(api: Api, alice: httpx.Client) -> Non
 def test_cancelled_task_never_runs(api: Api, alice: httpx.Client) -> None:
     task = api.submit(alice)
     delete(alice, task)
-    assert HandoverStore(api.engine).waiting(10) == []
+    assert HandoverStore(api.engine).work(ends=0, waiting=10).waiting == []
     with pytest.raises(AttemptSuperseded):
         AttemptStore(api.engine, task["run_id"]).claim()
 

@@ -1,15 +1,22 @@
 """The list of tasks: order, filters, pages."""
 
 import itertools
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from sqlalchemy import URL
 
 from resources.settings import Settings
+from resources.store.database import connect
+from resources.store.migrate import migrate
+from resources.store.tasks import TaskStore
 from tests.api.conftest import Serve
 from tests.api.support import TASKS, Api, File, assert_problem, bad_fields
+from tests.conftest import temporary_database
+from tests.support.outages import disposed
 
 STATUSES = ["pending", "processing", "completed", "failed", "cancelled"]
 
@@ -48,6 +55,29 @@ def test_newest_task_comes_first_and_twenty_make_a_page(api: Api, alice: httpx.C
     listed = alice.get(TASKS).json()
     assert ids(listed) == submitted[:0:-1]
     assert (listed["count"], listed["page"], listed["page_size"]) == (21, 1, 20)
+
+
+def test_count_that_is_estimated_says_so(
+    serve: Serve, postgres_server: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.app.TaskStore", partial(TaskStore, most_counted=2))
+    with temporary_database(postgres_server) as url, disposed(connect(url)) as engine:
+        # Given
+        migrate(engine)
+        api = serve(engine=engine)
+        alice, root = api.user(), api.admin()
+        for _ in range(2):
+            api.submit(alice)
+        assert "count_estimated" not in root.get(TASKS, params={"page_size": 1}).json()
+        # When
+        api.submit(alice)
+        # Expect
+        page = root.get(TASKS, params={"page_size": 1}).json()
+        assert page["count"] >= 3
+        assert page["count_estimated"] is True
+        last = root.get(root.get(page["next"]).json()["next"]).json()
+        assert (last["count"], last["next"], "count_estimated" in last) == (3, None, False)
+        assert "count_estimated" not in alice.get(TASKS, params={"page_size": 1}).json()
 
 
 def test_list_holds_whole_tasks(alice: httpx.Client, one_of_each: dict[str, int]) -> None:

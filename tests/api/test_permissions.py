@@ -158,3 +158,20 @@ def test_id_that_no_task_has_is_not_found(sqlite_api: Api, task_id: str, address
     path = TASKS + address.format(id=task_id.format(**tasks[0]))
     assert_problem(alice.get(path), 404, "task_not_found")
     assert alice.get(TASKS).json()["count"] == 2
+
+
+def test_high_priority_takes_an_admin(api: Api) -> None:
+    asked = {"task_type": "bookings_export", "options": {"priority": "high"}}
+    assert_problem(api.user().post(TASKS, json=asked), 403, "forbidden")
+    task = api.submit(api.admin(), options={"priority": "high"})
+    assert task["options"] == {"format": "parquet", "priority": "high"}
+    assert [row["owner"] for row in api.user("root").get(TASKS).json()["results"]] == ["root"]
+
+
+@pytest.mark.parametrize("priority", ["low", "normal"])
+def test_other_priorities_are_for_everybody_and_told_where_asked_for(
+    api: Api, priority: str
+) -> None:
+    task = api.submit(api.user(), options={"priority": priority})
+    told = {} if priority == "normal" else {"priority": priority}
+    assert task["options"] == {"format": "parquet"} | told

@@ -1,9 +1,10 @@
 """The server beneath the application: heads of any size, what is no HTTP, requests in a row."""
 
+import asyncio
 import gc
 import itertools
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 
@@ -11,7 +12,7 @@ import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 import api.server
-from api.server import MAX_DISCARDED_BYTES, MAX_HEAD_BYTES, PIECE_BYTES
+from api.server import MAX_DISCARDED_BYTES, MAX_HEAD_BYTES, PIECE_BYTES, JoinedWrites
 from tests.api.support import (
     HOST,
     ROUTES,
@@ -245,3 +246,65 @@ def test_requests_that_wait_for_their_turn_fill_no_memory(sqlite_api: Api) -> No
         # Expect
         waiting = [each for each in gc.get_objects() if type(each) is RequestResponseCycle]
         assert 0 < len(waiting) < 1_000
+
+
+class Recorder(asyncio.Transport):
+    """A transport that notes what is done with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[bytes | str] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.done.append(bytes(data))
+
+    def write_eof(self) -> None:
+        self.done.append("end")
+
+    def close(self) -> None:
+        self.done.append("hang up")
+
+    def is_closing(self) -> bool:
+        return "hang up" in self.done
+
+
+def test_what_is_written_in_one_turn_is_sent_in_one_piece() -> None:
+    async def write() -> list[bytes | str]:
+        recorder = Recorder()
+        joined = JoinedWrites(recorder, asyncio.get_running_loop())
+        for turn in ((b"head", b"body"), (b"more",)):
+            for data in turn:
+                joined.write(data)
+            await asyncio.sleep(0)
+        return recorder.done
+
+    assert asyncio.run(write()) == [b"headbody", b"more"]
+
+
+@pytest.mark.parametrize(
+    ("finish", "end"), [(JoinedWrites.write_eof, "end"), (JoinedWrites.close, "hang up")]
+)
+def test_everything_is_sent_before_the_end(
+    finish: Callable[[JoinedWrites], None], end: str
+) -> None:
+    async def write() -> list[bytes | str]:
+        recorder = Recorder()
+        joined = JoinedWrites(recorder, asyncio.get_running_loop())
+        joined.write(b"answer")
+        finish(joined)
+        await asyncio.sleep(0)
+        return recorder.done
+
+    assert asyncio.run(write()) == [b"answer", end]
+
+
+def test_nothing_is_sent_once_the_client_is_gone() -> None:
+    async def write() -> list[bytes | str]:
+        recorder = Recorder()
+        joined = JoinedWrites(recorder, asyncio.get_running_loop())
+        joined.write(b"answer")
+        recorder.close()
+        await asyncio.sleep(0)
+        return recorder.done
+
+    assert asyncio.run(write()) == ["hang up"]

@@ -13,6 +13,7 @@ FIELDS = [
     "id",
     "status",
     "progress",
+    "queue_position",
     "attempt",
     "started_at",
     "updated_at",
@@ -39,6 +40,7 @@ def test_pending_task_tells_to_come_back(api: Api, alice: httpx.Client) -> None:
         ("id", task["id"]),
         ("status", "pending"),
         ("progress", {"processed": 0, "total": None, "percent": None}),
+        ("queue_position", 1),
         ("attempt", 1),
         ("started_at", None),
         ("updated_at", task["created_at"]),
@@ -46,6 +48,30 @@ def test_pending_task_tells_to_come_back(api: Api, alice: httpx.Client) -> None:
         ("cancel_requested_at", None),
         ("error", None),
     ]
+
+
+def test_pending_task_tells_its_place_in_the_queue(api: Api, alice: httpx.Client) -> None:
+    # Given
+    of_alice = [api.submit(alice) for _ in range(3)]
+    bob = api.user("bob")
+    low = api.submit(bob, options={"priority": "low"})
+    of_bob = api.submit(bob)
+    root = api.admin()
+    high = api.submit(root, options={"priority": "high"})
+    # Expect
+    order = [high, of_alice[0], of_bob, *of_alice[1:], low]
+    told = [status(root, task).json()["queue_position"] for task in order]
+    assert told == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("state", ["processing", "completed", "failed", "cancelled"])
+def test_task_that_is_not_pending_has_no_place_in_the_queue(
+    api: Api, alice: httpx.Client, state: str
+) -> None:
+    task, behind = api.submit(alice), api.submit(alice)
+    api.bring_to(alice, task, state)
+    assert status(alice, task).json()["queue_position"] is None
+    assert status(alice, behind).json()["queue_position"] == 1
 
 
 def test_processing_task_tells_how_far_it_is(api: Api, alice: httpx.Client) -> None:
@@ -90,7 +116,7 @@ def test_status_and_task_tell_the_same(api: Api, alice: httpx.Client) -> None:
     whole = alice.get(f"{TASKS}{task['id']}/").json()
     told = status(alice, task).json()
     assert {name: whole[name] for name in FIELDS if name in whole} == {
-        name: each for name, each in told.items() if name != "updated_at"
+        name: each for name, each in told.items() if name in whole
     }
 
 

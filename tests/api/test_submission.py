@@ -111,6 +111,7 @@ def test_everything_that_may_be_asked_for_is_kept(api: Api) -> None:
             "columns": ["id", "total", "note"],
             "consistency": "resume",
             "spreadsheet_safe": True,
+            "priority": "low",
         },
     }
     task = api.submit(api.user(), **asked)
@@ -268,7 +269,9 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"options": {"columns": ["id", "colour"]}}, "/options/columns/1", "unknown_column"),
     ({"options": {"colour": "red"}}, "/options/colour", "unknown_field"),
     # Not built yet, so unknown.
-    ({"options": {"priority": "low"}}, "/options/priority", "unknown_field"),
+    ({"options": {"priority": "urgent"}}, "/options/priority", "invalid_value"),
+    ({"options": {"priority": 1}}, "/options/priority", "invalid_value"),
+    ({"options": {"priority": None}}, "/options/priority", "invalid_value"),
     ({"options": {"consistency": "eventual"}}, "/options/consistency", "invalid_value"),
     ({"callback_url": "https://example.com"}, "/callback_url", "unknown_field"),
     ({"id": 1}, "/id", "unknown_field"),

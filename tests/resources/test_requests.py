@@ -343,7 +343,7 @@ def test_only_a_known_format_is_taken(catalog: Catalog, file_format: Any) -> Non
     assert bad(catalog, options={"format": file_format}) == [("/options/format", "invalid_value")]
 
 
-@pytest.mark.parametrize("name", ["priority", "Format", "batch_size", ""])
+@pytest.mark.parametrize("name", ["Priority", "Format", "batch_size", ""])
 def test_an_unknown_option_is_refused(catalog: Catalog, name: str) -> None:
     assert bad(catalog, options={name: "zstd"}) == [(f"/options/{name}", "unknown_field")]
 

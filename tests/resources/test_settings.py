@@ -23,6 +23,11 @@ PLAIN = {
     "ui_port": ("65535", 65535),
     "public_url": ("https://tasks.example.com/base/", "https://tasks.example.com/base"),
     "slots": ("64", 64),
+    "owner_slots": ("3", 3),
+    "type_slots": (
+        "bookings_export=2, users_export = 10",
+        {"bookings_export": 2, "users_export": 10},
+    ),
     "task_max_attempts": ("5", 5),
     "task_max_runtime": ("PT90M", timedelta(minutes=90)),
     "result_retention": ("PT36H", timedelta(hours=36)),
@@ -66,8 +71,25 @@ def test_without_any_variable_the_demo_runs_in_this_folder(
     assert settings.results == home / "results"
     assert settings.datasets == PROJECT_ROOT / "datasets.toml"
     assert (settings.api_host, settings.api_port) == ("127.0.0.1", 8000)
-    assert (settings.slots, settings.result_retention) == (2, timedelta(days=7))
+    assert (settings.slots, settings.result_retention) == (4, timedelta(days=7))
     assert (settings.task_max_attempts, settings.task_max_runtime) == (3, timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("slots", "owner_slots", "expected"),
+    [(4, None, 3), (2, None, 1), (1, None, 1), (4, 4, 4), (4, 1, 1), (2, 8, 2)],
+)
+def test_one_owner_leaves_a_slot_to_the_others_if_nothing_else_is_said(
+    slots: int, owner_slots: int | None, expected: int
+) -> None:
+    assert Settings(slots=slots, owner_slots=owner_slots).slots_per_owner == expected
+
+
+def test_a_task_type_that_is_limited_and_unknown_is_told_with_those_that_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(ValidationError, match="'exports'; there are bookings_export, payments"):
+        settings_with(monkeypatch, "type_slots", "exports=1")
 
 
 def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +128,16 @@ def test_the_home_is_absolute_and_falls_back_to_dagsters(
         ("slots", "0"),
         ("slots", "65"),
         ("slots", "1.5"),
+        ("owner_slots", "0"),
+        ("owner_slots", "65"),
+        ("type_slots", "bookings_export"),
+        ("type_slots", "bookings_export=0"),
+        ("type_slots", "bookings_export=-1"),
+        ("type_slots", "bookings_export=1.5"),
+        ("type_slots", "bookings_export=1,"),
+        ("type_slots", "bookings_export=1,bookings_export=2"),
+        ("type_slots", "unheard_of=1"),
+        ("type_slots", '{"bookings_export": 1}'),
         ("result_retention", "PT0S"),
         ("result_retention", "-P1D"),
         ("result_retention", "a week"),

@@ -1,7 +1,7 @@
 """The service under test: all its processes, on SQLite and on PostgreSQL."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,9 @@ def setup(
     environment = {
         **Crashes(folder / "crashes").environment(**FRAMES_OF_ONE_BATCH),
         "WORKERS_DATASETS": str(datasets),
+        # Most tests have one owner, who fills all slots.
+        "WORKERS_SLOTS": "2",
+        "WORKERS_OWNER_SLOTS": "2",
     }
     if backend == "sqlite":
         yield Setup({**environment, "WORKERS_SOURCE_URL": str(lite)}, lite)
@@ -77,6 +80,19 @@ def running(home: Path, environment: Mapping[str, str]) -> Iterator[Service]:
         assert_gone(processes)
     finally:
         service.kill()
+
+
+@contextmanager
+def running_apart(
+    setup: Setup, request: pytest.FixtureRequest, home: Path, **environment: str
+) -> Iterator[Service]:
+    """A service with a state of its own: two on one would take each other's tasks."""
+    with ExitStack() as stack:
+        if "WORKERS_DATABASE_URL" in setup.environment:
+            server = request.getfixturevalue("postgres_server")
+            state = stack.enter_context(temporary_database(server))
+            environment["WORKERS_DATABASE_URL"] = _text(state)
+        yield stack.enter_context(running(home, {**setup.environment, **environment}))
 
 
 def assert_gone(processes: list[psutil.Process]) -> None:

@@ -86,17 +86,20 @@ def test_the_run_of_a_failed_or_cancelled_task_may_be_deleted(
 
 
 def test_a_queued_run_that_is_deleted_or_terminated_never_runs(
-    alice: Client, service: Service, ui: Ui
+    alice: Client, service: Service, ui: Ui, client_of: ClientMaker
 ) -> None:
+    bob = client_of("bob")  # of one owner Dagster has no more than one that may not start yet
     running = [alice.submit(filters={"status": "slow"}) for _ in range(2)]  # every slot
-    deleted, terminated = [alice.submit(filters={"status": "pending"}) for _ in range(2)]
+    for task in running:  # or it would be bob's turn
+        alice.until(task["id"], "processing")
+    deleted, terminated = (each.submit(filters={"status": "pending"}) for each in (alice, bob))
     for task in (deleted, terminated):
         eventually(lambda: ui.status(task["run_id"]) == "QUEUED", within=30)  # noqa: B023
 
     ui.ask(DELETE, id=deleted["run_id"])
     after_deletion = alice.task(deleted["id"])
     ui.ask(TERMINATE, id=terminated["run_id"], policy="SAFE_TERMINATE")
-    after_termination = alice.task(terminated["id"])
+    after_termination = bob.task(terminated["id"])
 
     assert after_deletion["status"] == "failed"
     assert after_deletion["error"]["code"] == "run_deleted"
@@ -106,8 +109,8 @@ def test_a_queued_run_that_is_deleted_or_terminated_never_runs(
         alice.cancel(task["id"])
     later = alice.submit(filters={"status": "pending"})
     alice.until(later["id"], "completed")  # it stood behind both in the queue
-    for before in (after_deletion, after_termination):
-        assert alice.task(before["id"]) == before
+    for client, before in ((alice, after_deletion), (bob, after_termination)):
+        assert client.task(before["id"]) == before
         assert before["started_at"] is None
         assert results_of(service, before["id"]) == []
 

@@ -14,9 +14,11 @@ from dagster._core.instance import DagsterInstance as Instance
 from dagster._core.launcher import DefaultRunLauncher, RunLauncher
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._core.storage.tags import (
+    PRIORITY_TAG,
     RETRY_NUMBER_TAG,
     RETRY_STRATEGY_TAG,
     ROOT_RUN_ID_TAG,
+    TAGS_TO_MAYBE_OMIT_ON_RETRY,
     WILL_RETRY_TAG,
 )
 from dagster._daemon.controller import daemon_controller_from_instance
@@ -30,8 +32,10 @@ from resources.engine.coordinator import CODE_SERVER_RETRIES, WorkersRunCoordina
 from resources.engine.daemon import make_daemons
 from resources.engine.dispatcher import Dispatcher
 from resources.engine.launcher import WorkersRunLauncher
+from resources.engine.names import OWNER_TAG, TASK_TYPE_TAG
 from resources.engine.queue import WokenQueueDaemon
 from resources.engine.storage import WorkersStorage, state_engine
+from tests.resources.engine.conftest import settings_from_environment
 from tests.support.outages import moved_away
 
 
@@ -75,6 +79,8 @@ def test_the_monitor_asks_the_launcher_for_a_runs_health() -> None:
 
 
 def test_dagsters_tags_are_called_so() -> None:
+    assert PRIORITY_TAG == "dagster/priority"
+    assert PRIORITY_TAG not in TAGS_TO_MAYBE_OMIT_ON_RETRY  # a retry inherits it
     assert (RETRY_NUMBER_TAG, RETRY_STRATEGY_TAG, ROOT_RUN_ID_TAG, WILL_RETRY_TAG) == (
         "dagster/retry_number",
         "dagster/retry_strategy",
@@ -86,7 +92,7 @@ def test_dagsters_tags_are_called_so() -> None:
 def test_dagster_yaml_survives_what_stock_settings_do_not(instance: DagsterInstance) -> None:
     queue = instance.get_concurrency_config().run_queue_config
     assert queue is not None
-    assert (queue.max_concurrent_runs, queue.tag_concurrency_limits) == (2, [])
+    assert queue.max_concurrent_runs == 4
     assert queue.max_user_code_failure_retries == CODE_SERVER_RETRIES >= 1000
     assert queue.user_code_failure_retry_delay == 1
     assert instance.run_monitoring_enabled
@@ -99,6 +105,20 @@ def test_dagster_yaml_survives_what_stock_settings_do_not(instance: DagsterInsta
     assert instance.run_retries_max_retries == 0  # likewise
     assert not instance.run_retries_retry_on_asset_or_op_failure
     assert not instance.telemetry_enabled
+
+
+def test_the_limits_that_are_set_are_dagsters(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("SLOTS", "7"), ("OWNER_SLOTS", "5"), ("TYPE_SLOTS", "users_export=2")):
+        monkeypatch.setenv(f"WORKERS_{name}", value)
+    with settings_from_environment():
+        queue = WorkersRunCoordinator().get_run_queue_config()
+    assert queue.max_concurrent_runs == 7
+    assert queue.tag_concurrency_limits == [
+        {"key": OWNER_TAG, "value": {"applyLimitPerUniqueValue": True}, "limit": 5},
+        {"key": TASK_TYPE_TAG, "value": "users_export", "limit": 2},
+    ]
 
 
 def test_dagster_uses_our_classes(instance: DagsterInstance) -> None:

@@ -20,16 +20,19 @@ from resources.engine.dispatcher import (
     stop_run,
 )
 from resources.engine.failures import INTERNAL_ERROR
+from resources.engine.lookahead import Limits
 from resources.engine.names import parameters_of
 from resources.errors import TaskNotCancellable
 from resources.requests import TaskRequest
 from resources.store.models import Principal, Role, Status, Task
 from resources.store.tables import tasks
 from resources.store.tasks import TaskStore
+from resources.timestamps import now
 from tests.support.outages import moved_away
 from tests.support.results import local_results
 
 ALICE = Principal("alice", Role.USER)
+LIMITS = Limits(slots=2, owner_slots=1, type_slots={})
 
 
 @pytest.fixture
@@ -138,7 +141,7 @@ def test_a_queued_run_is_stopped_and_stopping_it_again_changes_nothing(
 
 @pytest.fixture
 def dispatcher(engine: Engine, tmp_path: Path) -> Dispatcher:
-    return Dispatcher(engine, local_results(tmp_path / "results"), 2, lambda: None)
+    return Dispatcher(engine, local_results(tmp_path / "results"), LIMITS, lambda: None)
 
 
 def test_what_died_between_creating_and_submitting_is_submitted_by_the_next_pass(
@@ -176,6 +179,51 @@ def test_a_task_that_is_cancelled_while_others_are_handed_over_gets_no_run(
 
     (run,) = instance.get_runs()
     assert run.run_id == task.run_id
+
+
+def test_an_owner_at_its_limit_with_many_tasks_in_front_holds_up_nobody(
+    instance: DagsterInstance,
+    workspace_context: WorkspaceProcessContext,
+    dispatcher: Dispatcher,
+    store: TaskStore,
+    engine: Engine,
+) -> None:
+    request = TaskRequest(task_type="bookings_export")
+    owners = ["alice"] * (2 + dispatcher._front) + ["bob"]
+    *of_alice, of_bob = (
+        store.submit(request, owner=owner, request_id="r", idempotency_key=None).task
+        for owner in owners
+    )
+    with engine.begin() as connection:
+        has = tasks.c.id.in_([task.id for task in of_alice[:2]])
+        connection.execute(update(tasks).where(has).values(handed_over_at=now()))
+        last = tasks.c.id == of_bob.id
+        connection.execute(update(tasks).where(last).values(turn=len(owners)))
+
+    dispatcher._pass(workspace_context)
+
+    (run,) = instance.get_runs()
+    assert run.run_id == of_bob.run_id
+
+
+def test_dagster_gets_of_each_owner_one_task_more_than_may_run(
+    instance: DagsterInstance,
+    workspace_context: WorkspaceProcessContext,
+    dispatcher: Dispatcher,
+    store: TaskStore,
+) -> None:
+    request = TaskRequest(task_type="bookings_export")
+    owners = ["alice"] * 5 + ["bob"]
+    submitted = [
+        store.submit(request, owner=owner, request_id="r", idempotency_key=None).task
+        for owner in owners
+    ]
+
+    for _ in range(2):
+        dispatcher._pass(workspace_context)
+
+    runs = [run.run_id for run in instance.get_runs()]
+    assert sorted(runs) == sorted(submitted[place].run_id for place in (0, 1, 5))
 
 
 def test_a_task_that_dagster_refuses_holds_up_no_other_and_fails_in_the_end(

@@ -11,16 +11,19 @@ from dagster import (
     job,
 )
 from dagster._core.events import JobFailureData, RunFailureReason
+from dagster._core.storage.tags import PRIORITY_TAG
 from sqlalchemy import Engine, select, update
 
 from resources.engine import failures, projection
-from resources.engine.names import OWNER_TAG, TASK_ID_TAG
+from resources.engine.names import OWNER_TAG, TASK_ID_TAG, TASK_TYPE_TAG
 from resources.errors import AttemptSuperseded, TaskFailed
+from resources.requests import TaskRequest
 from resources.store.attempts import AttemptStore
+from resources.store.handover import HandoverStore
 from resources.store.models import DAGSTER_OWNER, Principal, Role, Status, Task
 from resources.store.tables import tasks
 from resources.store.tasks import TaskStore
-from tests.resources.engine.conftest import RunMaker, report
+from tests.resources.engine.conftest import RunMaker, report, stored
 
 ADMIN = Principal("root", Role.ADMIN)
 RESULT = {"rows": 3, "bytes": 10, "files": 1, "folder": "1/x"}
@@ -57,6 +60,50 @@ def test_a_run_made_for_a_task_belongs_to_it(
     assert now_of(store, task).handed_over_at is None  # until it is submitted as well
     assert run.tags["dagster/retry_strategy"] == "ALL_STEPS"
     assert (run.tags[TASK_ID_TAG], run.tags[OWNER_TAG]) == (str(task.id), "alice")
+
+
+def submit(store: TaskStore, **options: Any) -> Task:
+    request = TaskRequest(task_type="bookings_export", options=options)
+    return store.submit(request, owner="root", request_id="r", idempotency_key=None).task
+
+
+@pytest.mark.parametrize(("priority", "tag"), [("low", "-1"), ("high", "1")])
+def test_dagsters_queue_is_told_a_tasks_priority_and_so_of_its_next_attempts(
+    store: TaskStore, new_run: RunMaker, instance: DagsterInstance, priority: str, tag: str
+) -> None:
+    task = submit(store, priority=priority)
+    run = new_run(task.run_id, options={"priority": "normal"})
+    report(instance, run, DagsterEventType.PIPELINE_STARTING, DagsterEventType.RUN_START)
+    report(instance, run, DagsterEventType.RUN_FAILURE)
+    again = new_run(parent=stored(instance, run), options={"priority": "normal"})
+
+    assert (run.tags[PRIORITY_TAG], again.tags[PRIORITY_TAG]) == (tag, tag)
+    after = now_of(store, task)
+    assert (after.attempt, after.options, after.priority) == (2, task.options, int(tag))
+
+
+def test_who_starts_a_run_in_dagster_has_no_say_in_its_priority_by_its_config(
+    new_run: RunMaker, store: TaskStore, engine: Engine
+) -> None:
+    run = new_run(options={"priority": "high", "format": "csv"})
+
+    (row,) = all_tasks(engine)
+    assert PRIORITY_TAG not in run.tags
+    assert (row.priority, row.options) == (0, {"format": "csv"})
+
+
+def test_every_run_of_a_task_says_whose_it_is_and_of_which_type(
+    new_run: RunMaker, task: Task
+) -> None:
+    for run, owner in ((new_run(task.run_id), "alice"), (new_run(), DAGSTER_OWNER)):
+        assert (run.tags[OWNER_TAG], run.tags[TASK_TYPE_TAG]) == (owner, "bookings_export")
+
+
+def test_a_run_that_starts_before_anybody_noted_its_hand_over_is_in_flight(
+    task: Task, run: DagsterRun, store: TaskStore, engine: Engine
+) -> None:
+    (found,) = HandoverStore(engine).work(ends=0, waiting=0).in_flight
+    assert (found.owner, found.status, found.runs) == ("alice", Status.PROCESSING, 1)
 
 
 def test_each_event_moves_the_task_at_once(

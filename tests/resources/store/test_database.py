@@ -4,7 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from sqlalchemy import (
     URL,
     Engine,
     NullPool,
+    bindparam,
     create_engine,
     func,
     insert,
@@ -21,7 +22,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from resources.errors import Unavailable
 from resources.store.database import (
@@ -29,6 +30,7 @@ from resources.store.database import (
     announce_change,
     connect,
     listen,
+    read,
     read_transaction,
     write_transaction,
 )
@@ -251,6 +253,50 @@ def test_connections_that_broke_while_idle_are_not_noticed(postgres_engine: Engi
     assert names(postgres_engine) == []
     end_connections(postgres_engine)
     assert names(postgres_engine) == []
+
+
+def test_single_read_sees_what_is_committed(engine: Engine) -> None:
+    with write_transaction(engine) as connection:
+        connection.execute(insert(parts).values(PART))
+        assert read(engine, select(parts.c.name)) == []
+    assert read(engine, select(parts.c.name)) == [("part",)]
+    named = select(parts.c.name).where(parts.c.name == bindparam("wanted"))
+    assert read(engine, named, {"wanted": "another"}) == []
+
+
+def test_single_read_leaves_its_connection_to_transactions(engine: Engine) -> None:
+    one = connect(engine.url, pool_size=1)
+    assert read(one, select(parts)) == []
+    with pytest.raises(ZeroDivisionError):
+        insert_and_fail(one)
+    assert names(one) == []
+    one.dispose()
+
+
+def test_single_read_that_is_refused_is_no_outage(postgres_engine: Engine) -> None:
+    for _ in range(2):
+        with pytest.raises(DataError):
+            read(postgres_engine, text("SELECT 1 / 0"))
+    assert read(postgres_engine, select(parts)) == []
+
+
+def test_single_read_does_not_notice_connections_that_broke_while_idle(
+    postgres_engine: Engine,
+) -> None:
+    # Given: several idle connections
+    with ExitStack() as idle:
+        for _ in range(3):
+            idle.enter_context(postgres_engine.connect())
+    # When
+    end_connections(postgres_engine)
+    # Expect
+    for _ in range(4):
+        assert read(postgres_engine, select(parts)) == []
+
+
+def test_single_read_of_a_database_that_does_not_answer_is_unavailable(dead_engine: Engine) -> None:
+    with pytest.raises(Unavailable):
+        read(dead_engine, select(parts))
 
 
 def test_message_of_an_outage_tells_nothing_of_the_database(dead_engine: Engine) -> None:

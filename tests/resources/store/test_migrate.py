@@ -7,20 +7,33 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from alembic import op
+from alembic import command, op
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Engine, create_engine, inspect, select, text
 
 from resources.errors import Unavailable
+from resources.requests import TaskRequest
 from resources.store.database import connect
+from resources.store.handover import HandoverStore
 from resources.store.migrate import VERSION_TABLE, alembic_config, migrate
 from resources.store.tables import metadata, tokens
+from resources.store.tasks import TaskStore
 from resources.store.tokens import TokenStore
 from tests.conftest import temporary_database
 
 PROCESSES = 3
+# Owner, status, whether handed over.
+BEFORE = [
+    ("alice", "completed", True),
+    ("alice", "pending", True),
+    ("alice", "pending", False),
+    ("alice", "pending", False),
+    ("bob", "pending", False),
+    ("alice", "pending", False),
+    ("bob", "processing", False),
+]
 
 
 @pytest.fixture
@@ -110,6 +123,56 @@ def test_dagsters_own_version_is_left_alone(empty: Engine) -> None:
     with empty.connect() as connection:
         versions = connection.scalars(text("SELECT version_num FROM alembic_version")).all()
     assert versions == ["of dagster"]
+
+
+def test_tasks_from_before_the_queue_was_fair_get_their_turns(
+    empty: Engine, empty_url: URL
+) -> None:
+    # Given
+    if empty.dialect.name == "sqlite":
+        path = Path(empty_url.database or "")
+        path.parent.mkdir(parents=True)
+        path.touch()
+    with empty.begin() as connection:
+        command.upgrade(alembic_config(connection), "0001")
+        for number, (owner, status, handed_over) in enumerate(BEFORE):
+            at = (
+                "2024-01-01 00:00:00+00:00"
+                if empty.dialect.name == "postgresql"
+                else ("2024-01-01 00:00:00.000000")
+            )
+            connection.execute(
+                text(
+                    "INSERT INTO tasks (owner, task_type, status, batch_size, filters, options,"
+                    " fingerprint, request_id, run_id, attempt, processed, created_at, updated_at,"
+                    " handed_over_at, started_at) VALUES (:owner, 'bookings_export', :status, 1,"
+                    " '{}', '{}', '', 'r', :run_id, 1, 0, :at, :at, :handed_over_at, :at)"
+                ),
+                {
+                    "owner": owner,
+                    "status": status,
+                    "run_id": str(number),
+                    "at": at,
+                    "handed_over_at": at if handed_over else None,
+                },
+            )
+    # When
+    migrate(empty)
+    # Expect
+    work = HandoverStore(empty).work(ends=0, waiting=10)
+    assert [(task.id, task.owner) for task in work.waiting] == [
+        (3, "alice"),
+        (5, "bob"),
+        (4, "alice"),
+        (6, "alice"),
+    ]
+    assert [(each.owner, each.status) for each in work.in_flight] == [
+        ("alice", "pending"),
+        ("bob", "processing"),
+    ]
+    request = TaskRequest(task_type="bookings_export")
+    new = TaskStore(empty).submit(request, owner="bob", request_id="r", idempotency_key=None)
+    assert new.task.turn == 1
 
 
 class Broken(Exception):

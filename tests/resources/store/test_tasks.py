@@ -17,9 +17,10 @@ from resources.errors import (
 )
 from resources.requests import TaskRequest
 from resources.store import tasks as store_module
+from resources.store.lists import TaskFilter
 from resources.store.models import FINAL_STATUSES, Principal, Role, Status, Task
 from resources.store.tables import tasks
-from resources.store.tasks import TaskFilter, TaskStore, fingerprint
+from resources.store.tasks import TaskStore, fingerprint
 from resources.timestamps import now
 from tests.resources.store.conftest import Rows
 

@@ -65,7 +65,7 @@ def attempt(rows: Rows) -> AttemptStore:
 
 
 def mark_handed_over(rows: Rows) -> Write:
-    return partial(HandoverStore(rows.engine).mark_handed_over, rows.submit().run_id)
+    return partial(HandoverStore(rows.engine).mark_handed_over, rows.submit())
 
 
 def give_up(rows: Rows) -> Write:

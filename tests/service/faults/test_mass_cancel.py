@@ -3,14 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import temporary_database
-from tests.service.conftest import Setup, left_of, running
+from tests.service.conftest import Setup, left_of, running_apart
 from tests.support.service import Client, Service
 from tests.support.sources import BIG
 from tests.support.waiting import eventually, settles
@@ -25,17 +23,11 @@ WATCH_SECONDS = 5
 
 
 @pytest.fixture
-def wide(
-    setup: Setup, backend: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[Service]:
-    """A service with four slots and a state of its own."""
-    environment = {**setup.environment, "WORKERS_SLOTS": str(SLOTS)}
-    with ExitStack() as stack:
-        if backend == "postgresql":
-            server = request.getfixturevalue("postgres_server")
-            state = stack.enter_context(temporary_database(server))
-            environment["WORKERS_DATABASE_URL"] = state.render_as_string(hide_password=False)
-        yield stack.enter_context(running(tmp_path / "home", environment))
+def wide(setup: Setup, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Service]:
+    """A service with four slots."""
+    slots = {name: str(SLOTS) for name in ("WORKERS_SLOTS", "WORKERS_OWNER_SLOTS")}
+    with running_apart(setup, request, tmp_path / "home", **slots) as service:
+        yield service
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ TASKS = {"sqlite": 60, "postgresql": 300}
 OWNERS = 5
 KILL_EVERY_SECONDS = 5.0
 # Far more often than three attempts are made for: a run takes three seconds.
-SETTINGS = {"WORKERS_SLOTS": "4", "WORKERS_TASK_MAX_ATTEMPTS": "50"}
+SETTINGS = {"WORKERS_SLOTS": "4", "WORKERS_OWNER_SLOTS": "4", "WORKERS_TASK_MAX_ATTEMPTS": "50"}
 # When a task that is not final is stuck.
 PATIENCE_SECONDS = 1200
 LARGEST_EXPORT = 150
