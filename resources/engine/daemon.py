@@ -22,6 +22,7 @@ from dagster._utils.interrupts import setup_interrupt_handlers
 
 from resources.engine.coordinator import FALLBACK_INTERVAL_SECONDS
 from resources.engine.dispatcher import Dispatcher
+from resources.engine.lookahead import Limits
 from resources.engine.queue import WokenQueueDaemon
 from resources.engine.storage import state_engine
 from resources.logs import dagster_log_level, use_own_format
@@ -34,7 +35,8 @@ def make_daemons(instance: DagsterInstance) -> list[DagsterDaemon[Any]]:
     settings = load_settings()
     wake = threading.Event()
     queue = WokenQueueDaemon(FALLBACK_INTERVAL_SECONDS, wake)
-    dispatcher = Dispatcher(state_engine(), result_store(settings), settings.slots, wake.set)
+    limits = Limits.of(settings)
+    dispatcher = Dispatcher(state_engine(), result_store(settings), limits, wake.set)
     stock = create_daemons_from_instance(instance)
     others = [each for each in stock if not isinstance(each, QueuedRunCoordinatorDaemon)]
     return [dispatcher, queue, *others]

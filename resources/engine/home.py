@@ -4,7 +4,7 @@ import shutil
 
 from dagster import DagsterInstance
 
-from resources.engine.storage import state_engine
+from resources.engine.storage import WorkersStorage, state_engine
 from resources.results.factory import result_store
 from resources.settings import PROJECT_ROOT, Settings
 from resources.source.masking import load_masking
@@ -27,6 +27,7 @@ def prepare_home(settings: Settings) -> None:
     load_masking(settings)  # makes the key, so that no run has to write into the home
     result_store(settings).prepare()
     migrate(state_engine())
+    WorkersStorage.creates_tables = True
     with DagsterInstance.from_config(str(settings.home)) as instance:
         present, newest = instance.run_storage.alembic_version() or (None, None)
         if present != newest:

@@ -22,13 +22,14 @@ from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.dagster_run import DagsterRunStatus, RunsFilter
 from dagster._core.storage.event_log.base import EventLogStorage
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.runs.base import RunStorage
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.schedules.base import ScheduleStorage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
-from dagster._core.storage.tags import MAX_RETRIES_TAG
+from dagster._core.storage.tags import GRPC_INFO_TAG, MAX_RETRIES_TAG
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster_postgres import (
     PostgresEventLogStorage,
@@ -47,10 +48,15 @@ from resources.store.models import Task
 MOST_RUNS = 30
 
 
+# How many connections to the state database a process of Dagster's keeps; as many again are opened
+# while they are needed.
+POOL_SIZE = 2
+
+
 @cache
 def state_engine() -> Engine:
     """The engine of this process for the state database."""
-    return connect(load_settings().state_url)
+    return connect(load_settings().state_url, pool_size=POOL_SIZE)
 
 
 class _ProjectingRunStorage(SqlRunStorage):
@@ -79,10 +85,20 @@ class _ProjectingRunStorage(SqlRunStorage):
             try:
                 yield connection
             finally:
-                self._joined.connection = None
+                self._joined.connection = self._joined.run = None
+
+    def _get_run_by_id(self, run_id: str) -> DagsterRun | None:
+        """The run; inside a transaction it is read once, until it is written."""
+        known: DagsterRun | None = getattr(self._joined, "run", None)
+        if known is not None and known.run_id == run_id:
+            return known
+        return super()._get_run_by_id(run_id)
 
     def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
         """Store a new run, and join it with its task."""
+        # A retry inherits the tags; how its parent's process was reached does not hold for it.
+        tags = {name: value for name, value in dagster_run.tags.items() if name != GRPC_INFO_TAG}
+        dagster_run = dagster_run.with_tags(tags)
         with self._transaction() as connection:
             relatives = self._relatives(dagster_run)
             return super().add_run(projection.run_added(connection, dagster_run, relatives))
@@ -108,14 +124,16 @@ class _ProjectingRunStorage(SqlRunStorage):
             return
         with self._transaction() as connection:
             task = projection.lock_task(connection, run_id)
-            run = self._get_run_by_id(run_id)
+            self._joined.run = run = self._get_run_by_id(run_id)
             if run is None or run.is_finished:
                 return
             if task is not None and self._exceeds_its_time(task, run, event, update_timestamp):
                 task = projection.ran_out_of_time(connection, task)
                 self.add_run_tags(run_id, {MAX_RETRIES_TAG: "0"})
+                self._joined.run = None
             event = projection.as_it_ends(task, event)
             super().handle_run_event(run_id, event, update_timestamp)
+            self._joined.run = None
             if task is not None:
                 self._project(connection, task, run, event)
 
@@ -138,16 +156,17 @@ class _ProjectingRunStorage(SqlRunStorage):
     def _project(
         self, connection: Connection, task: Task, before: DagsterRun, event: DagsterEvent
     ) -> None:
+        status = EVENT_TYPE_TO_PIPELINE_RUN_STATUS[event.event_type]
+        # Dagster itself decides this only after the event, when the task was read already.
+        will_retry = status == DagsterRunStatus.FAILURE and self._will_retry(before, event)
+        projection.run_changed(connection, task, status, event, will_retry=will_retry)
+
+    def _will_retry(self, before: DagsterRun, event: DagsterEvent) -> bool:
         run = self._get_run_by_id(before.run_id)
         if run is None:
-            return
-        if run.status == DagsterRunStatus.FAILURE and _does_not_count(before, event):
+            return False
+        if _does_not_count(before, event):
             run = self._allow_one_more(run)
-        # Dagster itself decides this only after the event, when the task was read already.
-        will_retry = run.status == DagsterRunStatus.FAILURE and self._will_retry(run, event)
-        projection.run_changed(connection, task, run.status, event, will_retry=will_retry)
-
-    def _will_retry(self, run: DagsterRun, event: DagsterEvent) -> bool:
         instance = self._instance
         return instance.run_retries_enabled and auto_reexecution_should_retry_run(
             instance, run, failure_reason(event)
@@ -185,7 +204,34 @@ def _does_not_count(run: DagsterRun, event: DagsterEvent) -> bool:
     )
 
 
-class _SqliteRuns(_ProjectingRunStorage, SqliteRunStorage):
+class _UpToDateRuns(SqlRunStorage):
+    """Does not ask whether the tables are of this version of Dagster.
+
+    They are: before any part of the service starts, `prepare_home` sees to it. Stock asks the
+    database's catalogue each time.
+    """
+
+    def has_run_stats_index_cols(self) -> bool:
+        """Yes."""
+        return True
+
+    def has_backfill_id_column(self) -> bool:
+        """Yes."""
+        return True
+
+
+class _UpToDateEvents(SqlEventLogStorage):
+    """As `_UpToDateRuns`, for the tables of events."""
+
+    def _has_asset_key_col_on_connection(self, _conn: Connection, _column_name: str) -> bool:
+        return True
+
+    def has_table(self, _table_name: str) -> bool:
+        """Yes."""
+        return True
+
+
+class _SqliteRuns(_ProjectingRunStorage, _UpToDateRuns, SqliteRunStorage):
     """Runs in the SQLite file that holds the tasks too."""
 
     def make_no_file(self, path: Path) -> None:
@@ -208,11 +254,11 @@ class _Pooled:
         """Nothing: the web server would get a second pool for each storage."""
 
 
-class _PostgresRuns(_Pooled, _ProjectingRunStorage, PostgresRunStorage):
+class _PostgresRuns(_Pooled, _ProjectingRunStorage, _UpToDateRuns, PostgresRunStorage):
     """Runs in the PostgreSQL database that holds the tasks too."""
 
 
-class _PostgresEvents(_Pooled, PostgresEventLogStorage):
+class _PostgresEvents(_Pooled, _UpToDateEvents, PostgresEventLogStorage):
     """Events in the same database."""
 
 
@@ -222,6 +268,10 @@ class _PostgresSchedules(_Pooled, PostgresScheduleStorage):
 
 class WorkersStorage(DagsterStorage, ConfigurableClass):
     """Dagster's runs, events and schedules: in SQLite by default, else in PostgreSQL."""
+
+    # Whether missing tables are made. One process does that; to look for them costs each of the
+    # others three connections.
+    creates_tables: ClassVar[bool] = False
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         self._inst_data = inst_data
@@ -244,9 +294,10 @@ class WorkersStorage(DagsterStorage, ConfigurableClass):
 
     def _open_postgresql(self, settings: Settings) -> None:
         url = settings.state_url.render_as_string(hide_password=False)
-        self._runs = runs = _PostgresRuns(url)
-        self._events = events = _PostgresEvents(url)
-        self._schedules = schedules = _PostgresSchedules(url)
+        create = self.creates_tables
+        self._runs = runs = _PostgresRuns(url, create)
+        self._events = events = _PostgresEvents(url, create)
+        self._schedules = schedules = _PostgresSchedules(url, create)
         for storage in (runs, events, schedules):
             storage.use_pool()
 

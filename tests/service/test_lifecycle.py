@@ -15,8 +15,9 @@ import pytest
 
 from resources.settings import PROJECT_ROOT, Settings
 from resources.store.database import connect
+from resources.store.lists import TaskFilter
 from resources.store.models import Principal, Role, Status
-from resources.store.tasks import TaskFilter, TaskStore
+from resources.store.tasks import TaskStore
 from tests.service.conftest import Setup, assert_gone
 from tests.support.service import STOP_SECONDS, Client, Service, free_port
 from tests.support.sources import BIG

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import psutil
 
+from resources.engine.fork_server import RUN_NAME
 from resources.store.models import Role
 from tests.support.waiting import eventually
 
@@ -114,7 +115,7 @@ class Service:
         mark = {
             "api": ["-m", "api"],
             "daemon": ["-m", "resources.engine.daemon"],
-            "code-server": ["-m", "dagster", "api", "grpc"],
+            "code-server": ["-m", "resources.engine.code_server"],
             "ui": ["-m", "dagster_webserver"],
         }[name]
         for child in psutil.Process(self.process.pid).children():
@@ -127,11 +128,11 @@ class Service:
         raise NotRunning(name)
 
     def run_processes(self) -> list[psutil.Process]:
-        """The processes of runs, oldest first; the code server has a helper process besides."""
+        """The processes of runs, oldest first."""
         found = []
-        for child in self.part("code-server").children(recursive=True):
+        for child in self.part("code-server").children():
             with suppress(psutil.NoSuchProcess):  # it has just died
-                if any("spawn_main" in word for word in child.cmdline()):
+                if child.name() == RUN_NAME and child.status() != psutil.STATUS_ZOMBIE:
                     found.append(child)
         return found
 

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from workers.parts import Part
+from workers.plan import Part
 from workers.supervisor import Supervisor
 
 

@@ -27,7 +27,7 @@ query($id: ID!) {
 MESSAGES = """
 query($id: ID!) {
   runOrError(runId: $id) {
-    ... on Run { eventConnection { events { ... on LogMessageEvent { level message } } } }
+    ... on Run { eventConnection { events { ... on MessageEvent { level message } } } }
   }
 }"""
 TERMINATE = """
@@ -89,8 +89,15 @@ class Ui:
 
     def warnings(self, run_id: str) -> list[str]:
         """The warnings in the run's log."""
+        return [each["message"] for each in self._messages(run_id) if each["level"] == "WARNING"]
+
+    def messages(self, run_id: str) -> list[str]:
+        """Every message in the run's log."""
+        return [each["message"] for each in self._messages(run_id)]
+
+    def _messages(self, run_id: str) -> list[dict[str, str]]:
         events = self.ask(MESSAGES, id=run_id)["eventConnection"]["events"]
-        return [each["message"] for each in events if each.get("level") == "WARNING"]
+        return [each for each in events if "message" in each]
 
     def re_execute(self, run_id: str, strategy: str = "ALL_STEPS") -> str:
         """Run again, from the start where nothing else is said; the new run's id."""
