@@ -74,6 +74,19 @@ def test_the_api_runs_without_dagster_and_pandas_and_by_default_without_s3() -> 
     assert seen.stdout.strip() == "[]"
 
 
+def test_the_process_that_supervises_imports_nothing_but_the_standard_library() -> None:
+    # What the interpreter loads at its start, such as the finder of this project, is not its doing.
+    code = (
+        "import sys; before = {*sys.modules}; import workers.supervise; "
+        "print(sorted({name.split('.')[0] for name in sys.modules.keys() - before}"
+        " - sys.stdlib_module_names))"
+    )
+
+    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert seen.stdout.strip() == "['__mp_main__', 'resources', 'workers']"
+
+
 def test_no_module_of_ours_shadows_a_dependency() -> None:
     """Our top-level names are common words; every dependency must still find its own."""
     locked = (PROJECT_ROOT / "requirements.lock").read_text()

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from resources.errors import WorkersError
 from resources.settings import Settings, load_settings
 from workers.cli import PRIVATE
-from workers.up import fresh_token
+from workers.greeting import fresh_token
 
 OWNER = "demo"
 TOKEN_LIFETIME = timedelta(hours=1)

@@ -4,23 +4,20 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from resources.logs import dagster_log_level
-from resources.settings import CODE_LOCATION, Settings
+from resources.settings import CODE_LOCATION, RUNS_SOCKET, Settings
+from workers.plan import Part, Plan
 
 # A path to a socket has at most 107 bytes on Linux, 103 elsewhere.
 MAX_SOCKET_PATH = 100
-
-
-@dataclass(frozen=True)
-class Part:
-    """One process of the service."""
-
-    name: str
-    command: Sequence[str]
+# Libraries that start a thread when they are imported: a process that has one cannot be forked.
+SINGLE_THREADED = {
+    "OPENBLAS_NUM_THREADS": "1",  # numpy's
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # pyarrow's
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class Runtime:
         return json.dumps({"load_from": [{"grpc_server": server}]})  # JSON is YAML
 
     @property
-    def environment(self) -> Mapping[str, str]:
+    def environment(self) -> dict[str, str]:
         """What every part finds in its environment."""
         return {
             **os.environ,
@@ -66,26 +63,42 @@ class Runtime:
             "PYTHONUNBUFFERED": "1",
             # What lies in the current folder must not pass for an installed package.
             "PYTHONSAFEPATH": "1",
+            **SINGLE_THREADED,
         }
 
-    def close(self) -> None:
-        """Remove what only a running service needs."""
-        self.socket.unlink(missing_ok=True)
-        self.workspace.unlink(missing_ok=True)
-        if self.folder.parent == Path(tempfile.gettempdir()):
-            self.folder.rmdir()
+    @property
+    def plan(self) -> Plan:
+        """What is started in which order, and what is told once it is ready."""
+        api_url = f"http://{_reachable(self.settings.api_host)}:{self.settings.api_port}"
+        ui_url = f"http://{_reachable(self.settings.ui_host)}:{self.settings.ui_port}"
+        return Plan(
+            first=[self.code_server, self.api],
+            socket=str(self.socket),
+            then=[self.daemon, self.ui],
+            ready_urls=[f"{api_url}/health/ready", f"{ui_url}/server_info"],
+            told=[f"API         {api_url}/api/v1/workers/", f"Dagster UI  {ui_url}/"],
+            greeting=Part("greeting", _python("workers.greeting")),
+            look=Part("start check", _python("workers.start_check")),
+            leftovers=self._leftovers,
+        )
+
+    @property
+    def _leftovers(self) -> list[str]:
+        temporary = self.folder.parent == Path(tempfile.gettempdir())
+        folder = [self.folder] if temporary else []
+        runs = self.socket.with_name(RUNS_SOCKET)
+        return [str(path) for path in (self.socket, runs, self.workspace, *folder)]
 
     @property
     def code_server(self) -> Part:
         """Serves the job definitions, and starts the processes of runs."""
         return Part(
             "code-server",
-            (
-                *_python("dagster", "api", "grpc"),
-                *("--module-name", "pipelines.definitions", "--empty-working-directory"),
-                *("--location-name", CODE_LOCATION),
-                *("--socket", str(self.socket)),
-                *("--log-level", self._dagster_log_level),
+            _python(
+                "resources.engine.code_server",
+                "pipelines.definitions",
+                "pipelines.rehearsal",
+                str(self.socket),
             ),
         )
 
@@ -121,3 +134,9 @@ class Runtime:
 
 def _python(module: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", module, *arguments)
+
+
+def _reachable(host: str) -> str:
+    """The host in a URL under which this machine reaches what listens on ``host``."""
+    local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - what they are called, no bind
+    return local.get(host, f"[{host}]" if ":" in host else host)

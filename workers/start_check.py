@@ -1,12 +1,16 @@
-"""The looks with which the service starts: they tell, and hold nothing up."""
+"""The looks with which the service starts: they tell, and hold nothing up.
 
+``python -m workers.start_check``
+"""
+
+import logging
 import threading
 import uuid
 
 from resources.errors import DeclarationError, SourceUnavailable, TaskFailed
 from resources.results.factory import result_store
 from resources.results.failures import reason_of
-from resources.settings import Settings
+from resources.settings import Settings, load_settings
 from workers.check import check_datasets
 from workers.reports import printable
 from workers.supervisor import say
@@ -16,14 +20,20 @@ LOOK_SECONDS = 5
 NO_TASK = 0
 
 
-def look_in_background(settings: Settings) -> None:
+def look(settings: Settings) -> None:
     """Say what of the datasets does not fit the source, and whether results can be stored.
 
     A dataset that does not fit is refused when it is asked for; the others work.
     """
-    # Daemons: what hangs must not keep the service from ending.
-    for look in (_look_at_datasets, _look_at_results):
-        threading.Thread(target=look, args=(settings,), name=look.__name__, daemon=True).start()
+    # At once: one of them may hang.
+    looks = [
+        threading.Thread(target=each, args=(settings,))
+        for each in (_look_at_datasets, _look_at_results)
+    ]
+    for each in looks:
+        each.start()
+    for each in looks:
+        each.join()
 
 
 def _look_at_datasets(settings: Settings) -> None:
@@ -48,3 +58,8 @@ def _look_at_results(settings: Settings) -> None:
         return
     if not attempt.discard():
         say("Results can be stored, but not removed: what cancelled tasks leave will stay.")
+
+
+if __name__ == "__main__":
+    logging.basicConfig(format="Warning: %(message)s")
+    look(load_settings())

@@ -10,13 +10,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Any
 
 from resources.processes import adopt_orphans, children, die_with_parent, reap
-from workers.parts import Part
+from workers.plan import Part
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP_SECONDS = 6.0
 KILL_SECONDS = 1.0
 FIRST_RESTART_SECONDS = 0.5
@@ -41,15 +42,16 @@ class Supervisor:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = dict(environment)
         self._running: dict[str, _Running] = {}
+        self._brief: set[int] = set()
         self._keepers: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         adopt_orphans()
-        self._keepers.append(asyncio.create_task(self._reap_orphans()))
+        self.run_beside(self._reap_orphans())
 
     def stop_on_signals(self) -> None:
-        """SIGINT and SIGTERM ask for the end; `wait` then returns."""
+        """`STOP_SIGNALS` ask for the end; `wait` then returns."""
         loop = asyncio.get_running_loop()
-        for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for signo in STOP_SIGNALS:
             loop.add_signal_handler(signo, self._stopping.set)
 
     @property
@@ -60,7 +62,26 @@ class Supervisor:
     async def start(self, part: Part) -> None:
         """Start ``part``, and keep it running."""
         await self._spawn(part)
-        self._keepers.append(asyncio.create_task(self._keep(part)))
+        self.run_beside(self._keep(part))
+
+    async def carry_out(self, part: Part, seconds: float) -> None:
+        """Run ``part`` once, to its end, for at most ``seconds``; that it fails is only said."""
+        process = await self._execute(part, output=None)
+        self._brief.add(process.pid)
+        try:
+            code = await asyncio.wait_for(process.wait(), seconds)
+            if code:
+                say(f"{part.name} ended with code {code}.")
+        except TimeoutError:
+            say(f"{part.name} did not end within {seconds:g} s; it is stopped.")
+        finally:
+            _kill_group(process.pid)
+            await process.wait()
+            self._brief.remove(process.pid)
+
+    def run_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have ``work`` done while the parts run; the end cuts it short."""
+        self._keepers.append(asyncio.create_task(work))
 
     async def wait(self, seconds: float | None = None) -> bool:
         """Until the end is asked for (true), at most ``seconds`` (false)."""
@@ -72,20 +93,24 @@ class Supervisor:
 
     async def _spawn(self, part: Part) -> None:
         with _pipe() as (readable, writable):
-            process = await asyncio.create_subprocess_exec(
-                *part.command,
-                env=self._environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                # No pipe of asyncio's: that would take the part for alive for as long as anything
-                # that it started keeps its output open.
-                stdout=writable,
-                stderr=asyncio.subprocess.STDOUT,
-                # A Ctrl-C in the terminal reaches this process alone, which stops the others.
-                start_new_session=True,
-                preexec_fn=die_with_parent,
-            )
+            # No pipe of asyncio's: that would take the part for alive for as long as anything
+            # that it started keeps its output open.
+            process = await self._execute(part, output=writable)
             output = asyncio.create_task(_copy_output(part.name, readable))
         self._running[part.name] = _Running(part, process, output)
+
+    async def _execute(self, part: Part, *, output: int | None) -> asyncio.subprocess.Process:
+        """Start a process that writes to ``output``, or to where this one does."""
+        return await asyncio.create_subprocess_exec(
+            *part.command,
+            env=self._environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=None if output is None else asyncio.subprocess.STDOUT,
+            # A Ctrl-C in the terminal reaches this process alone, which stops the others.
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
 
     async def _keep(self, part: Part) -> None:
         delay = FIRST_RESTART_SECONDS
@@ -106,9 +131,9 @@ class Supervisor:
     async def _reap_orphans(self) -> None:
         """What a dead part leaves becomes this process's child; it must not stay as a zombie."""
         while not await self.wait(ORPHAN_SECONDS):
-            parts = {running.process.pid for running in self._running.values()}
+            own = {running.process.pid for running in self._running.values()} | self._brief
             for pid in children():
-                if pid not in parts:
+                if pid not in own:
                     reap(pid)
 
     async def stop(self) -> None:

@@ -1,58 +1,48 @@
 """``workers up``: the whole service, on one machine, until it is stopped."""
 
-import asyncio
 import fcntl
+import os
+import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from http import HTTPStatus
-from urllib.error import URLError
-from urllib.request import urlopen
+from typing import IO, NoReturn
 
 from resources.demo_source import create_demo_source
 from resources.errors import WorkersError
 from resources.results.factory import result_store
 from resources.settings import Settings
 from resources.source.declarations import load_declarations
-from resources.store.database import connect
-from resources.store.tokens import TokenStore
 from workers.parts import Runtime
-from workers.start_check import look_in_background
-from workers.supervisor import Supervisor, say
+from workers.supervisor import STOP_SIGNALS, say
 
-READY_SECONDS = 90.0
-READY_POLL_SECONDS = 0.2
-PROBE_SECONDS = 0.5
 MIGRATE_SECONDS = 120.0
-LOCAL_OWNER = "local"
-LOCAL_TOKEN_LIFETIME = timedelta(hours=24)
 
 
 class CannotStart(WorkersError):
     """The service cannot be started; the message says why, in one line."""
 
 
-def run_service(settings: Settings) -> None:
-    """Start everything, and return when it was stopped.
+def run_service(settings: Settings) -> NoReturn:
+    """Prepare everything, then become the process that starts it and ends when it is stopped.
 
     Raises:
         CannotStart: With what to change.
     """
     _make_home(settings)
-    with _only_one(settings):
+    with _only_one(settings) as lock:
         _check_ports(settings)
         load_declarations(settings.datasets)
         result_store(settings).prepare()
         runtime = Runtime.create(settings)
         try:
             _prepare(runtime)
-            asyncio.run(_supervise(runtime))
-        finally:
-            runtime.close()
+            _become_supervisor(runtime, lock)
+        finally:  # it did not come to that
+            runtime.plan.clean_up()
 
 
 def _make_home(settings: Settings) -> None:
@@ -64,7 +54,7 @@ def _make_home(settings: Settings) -> None:
 
 
 @contextmanager
-def _only_one(settings: Settings) -> Iterator[None]:
+def _only_one(settings: Settings) -> Iterator[IO[str]]:
     """Two services on one home would take each other's tasks."""
     with (settings.home / "up.lock").open("a") as lock:
         try:
@@ -72,7 +62,7 @@ def _only_one(settings: Settings) -> Iterator[None]:
         except OSError as error:
             msg = f"The service is running already, with WORKERS_HOME={settings.home}."
             raise CannotStart(msg) from error
-        yield
+        yield lock
 
 
 def _check_ports(settings: Settings) -> None:
@@ -107,90 +97,22 @@ def _prepare(runtime: Runtime) -> None:
         raise CannotStart(msg) from error
 
 
-async def _supervise(runtime: Runtime) -> None:
-    supervisor = Supervisor(runtime.environment)
-    supervisor.stop_on_signals()
-    started = time.monotonic()
-    try:
-        await supervisor.start(runtime.code_server)
-        await supervisor.start(runtime.api)
-        # Daemon and web server look for the code location once at their start, then seldom.
-        await _until(supervisor, lambda: _accepts_connections(runtime), "code server")
-        await supervisor.start(runtime.daemon)
-        await supervisor.start(runtime.ui)
-        await _until(supervisor, lambda: _is_ready(runtime.settings), "service")
-        if not supervisor.stopping:
-            _tell_ready(runtime.settings, time.monotonic() - started)
-            look_in_background(runtime.settings)
-        await supervisor.wait()
-        say("Stopping.")
-    finally:
-        await supervisor.stop()
+def _become_supervisor(runtime: Runtime, lock: IO[str]) -> NoReturn:
+    """Go on as `workers.supervise`, in this process, without all that is imported here.
 
-
-async def _until(supervisor: Supervisor, condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while not await asyncio.to_thread(condition):
-        if await supervisor.wait(READY_POLL_SECONDS):
-            return
-        if time.monotonic() > deadline:
-            say(f"The {what} is not ready after {READY_SECONDS:.0f} s; see the lines above.")
-            deadline = float("inf")
-
-
-def _accepts_connections(runtime: Runtime) -> bool:
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(PROBE_SECONDS)
-        try:
-            client.connect(str(runtime.socket))
-        except OSError:
-            return False
-        return True
-
-
-def _is_ready(settings: Settings) -> bool:
-    return _answers(f"{api_url(settings)}/health/ready") and _answers(
-        f"{ui_url(settings)}/server_info"
-    )
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=PROBE_SECONDS) as response:  # noqa: S310 - http, our own
-            return bool(response.status == HTTPStatus.OK)
-    except (URLError, OSError):
-        return False
-
-
-def api_url(settings: Settings) -> str:
-    """Where the API is reached from this machine."""
-    return f"http://{_reachable(settings.api_host)}:{settings.api_port}"
-
-
-def ui_url(settings: Settings) -> str:
-    """Where Dagster's UI is reached from this machine."""
-    return f"http://{_reachable(settings.ui_host)}:{settings.ui_port}"
-
-
-def _reachable(host: str) -> str:
-    local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - what they are called, no bind
-    return local.get(host, f"[{host}]" if ":" in host else host)
-
-
-def _tell_ready(settings: Settings, seconds: float) -> None:
-    say(f"Ready after {seconds:.0f} s.")
-    say(f"API         {api_url(settings)}/api/v1/workers/")
-    say(f"Dagster UI  {ui_url(settings)}/")
-    if sys.stderr.isatty():
-        token = fresh_token(settings, LOCAL_OWNER, LOCAL_TOKEN_LIFETIME)
-        say(f"Token       {token}  (owner {LOCAL_OWNER}, valid for 24 hours)")
-    say("Ctrl-C stops it.")
-
-
-def fresh_token(settings: Settings, owner: str, lifetime: timedelta) -> str:
-    """A new token of ``owner``; the last one that was made so for them works no longer."""
-    engine = connect(settings.state_url)
-    try:
-        return TokenStore(engine).create(owner, expires_in=lifetime, replaces=owner)
-    finally:
-        engine.dispose()
+    The process stays the same for who started it, and with it goes the lock on the home.
+    """
+    with tempfile.TemporaryFile("w+") as plan:
+        plan.write(runtime.plan.to_json())
+        plan.seek(0)
+        for file in (plan, lock):
+            os.set_inheritable(file.fileno(), True)  # noqa: FBT003 - its only argument
+        descriptors = [str(file.fileno()) for file in (plan, lock)]
+        # Whoever asks for the end from here on is heard once there is somebody who listens.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        # A thread of a library that is asked instead ends the process, and does not forget it.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        command = [sys.executable, "-m", "workers.supervise", *descriptors]
+        os.execve(sys.executable, command, runtime.environment)  # noqa: S606 - our own module

@@ -5,7 +5,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,8 +14,7 @@ from pydantic import SecretStr
 
 from resources.demo_source import create_demo_source
 from resources.settings import Settings
-from tests.support.waiting import eventually
-from workers.start_check import look_in_background
+from workers.start_check import look
 
 DECLARED = '[{dataset}]\ntable = "{dataset}"\nkey = "id"\ndate_column = "created_at"\n'
 
@@ -186,17 +184,11 @@ def test_a_file_that_is_no_toml_is_one_line(home: Path) -> None:
 # --- When the service starts ---
 
 
-def has_looked() -> bool:
-    """Whether all looks are over: what is written while it is read would be lost."""
-    return not [each for each in threading.enumerate() if each.name.startswith("_look_at_")]
-
-
 def test_the_start_tells_findings_as_lines(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (home / "datasets.toml").write_text('[users]\ntable = "usres"\nkey = "id"\n')
 
-    look_in_background(Settings(home=home, datasets=home / "datasets.toml"))
+    look(Settings(home=home, datasets=home / "datasets.toml"))
 
-    eventually(has_looked, within=10)
     assert capfd.readouterr().err == (
         'workers | datasets.toml: users: the source has no table "usres"; did you mean "users"?\n'
     )
@@ -208,9 +200,8 @@ def test_the_start_tells_that_results_cannot_be_stored(
     (home / "datasets.toml").write_text(DECLARED.format(dataset="users"))
     (home / "results").rmdir()
 
-    look_in_background(Settings(home=home, datasets=home / "datasets.toml"))
+    look(Settings(home=home, datasets=home / "datasets.toml"))
 
-    eventually(has_looked, within=10)
     said = capfd.readouterr().err
     assert said.startswith("workers | Results cannot be stored now; until they can, tasks fail: ")
     assert len(said.splitlines()) == 1
@@ -223,18 +214,15 @@ def silent() -> Iterator[str]:
         yield f"postgresql://me:hunter2@127.0.0.1:{server.getsockname()[1]}/shop"
 
 
-def test_the_start_does_not_wait_for_a_source_that_hangs(
+def test_a_source_that_hangs_is_told_and_holds_nothing_else_up(
     home: Path, silent: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (home / "datasets.toml").write_text(DECLARED.format(dataset="users"))
+    (home / "results").rmdir()
 
-    look_in_background(
-        Settings(home=home, datasets=home / "datasets.toml", source_url=SecretStr(silent))
-    )
+    look(Settings(home=home, datasets=home / "datasets.toml", source_url=SecretStr(silent)))
 
-    assert capfd.readouterr().err == ""
-    eventually(has_looked, within=20)
-    said = capfd.readouterr().err
-    assert said.startswith("workers | datasets.toml was not held against the source: ")
-    assert "hunter2" not in said
-    assert len(said.splitlines()) == 1
+    results, source = capfd.readouterr().err.splitlines()
+    assert results.startswith("workers | Results cannot be stored now")
+    assert source.startswith("workers | datasets.toml was not held against the source: ")
+    assert "hunter2" not in source
