@@ -34,9 +34,11 @@ test: $(VENV)/.developing ## All tests but the slow fault tests, with the real p
 test-faults: $(VENV)/.developing ## The slow fault tests: processes crash, databases go away, memory is measured
 	$(BIN)/python -m pytest -m faults $(ARGS)
 
-bench: $(VENV)/.developing ## How fast exports are, side by side with psql and pandas, and their memory
+bench: $(VENV)/.developing ## All measurements: exports, memory, starts beside stock Dagster, the API
 	$(BIN)/python -m benchmarks.exports $(ARGS)
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.api
 
 # Apart from the tests: being traced makes every process of the service half as slow again.
 coverage: $(VENV)/.developing ## All tests, and the branch coverage of all processes
