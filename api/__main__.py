@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import sys
 import threading
 from contextlib import suppress
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import uvicorn
 
 from api.app import Backends, create_app
-from api.server import HttpProtocol
+from api.server import HttpProtocol, QuietServer
 from api.threads import STORE_THREADS
 from resources.errors import SourceUnavailable
 from resources.logs import configure_logging
@@ -24,6 +25,7 @@ SHUTDOWN_SECONDS = 5
 # The API asks the source for the columns of a table, nothing more.
 LOOK_UP_SECONDS = 10
 KEEP_ALIVE_SECONDS = 75
+COULD_NOT_START = 3
 
 
 def main() -> None:
@@ -42,7 +44,11 @@ def main() -> None:
         "The API listens on http://%s:%s", settings.api_host, settings.api_port
     )
     gc.freeze()  # what is there by now stays: the collector need not look at it again and again
-    uvicorn.run(create_app(settings, backends), **server_options(settings))
+    server = QuietServer(uvicorn.Config(create_app(settings, backends), **server_options(settings)))
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(COULD_NOT_START)
 
 
 def _look_ahead(catalog: Catalog) -> None:

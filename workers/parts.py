@@ -118,7 +118,7 @@ class Runtime:
         return Part(
             "ui",
             (
-                *_python("dagster_webserver"),
+                *_python("resources.engine.ui"),
                 *("--workspace", str(self.workspace)),
                 *("--host", self.settings.ui_host, "--port", str(self.settings.ui_port)),
                 *("--dagster-log-level", self._dagster_log_level),

@@ -25,6 +25,7 @@ from resources.engine.dispatcher import Dispatcher
 from resources.engine.lookahead import Limits
 from resources.engine.queue import WokenQueueDaemon
 from resources.engine.storage import state_engine
+from resources.engine.watching import watch_seldom
 from resources.logs import dagster_log_level, use_own_format
 from resources.results.factory import result_store
 from resources.settings import load_settings
@@ -45,6 +46,7 @@ def make_daemons(instance: DagsterInstance) -> list[DagsterDaemon[Any]]:
 def main(workspace_file: str) -> None:
     """Run until interrupted."""
     setup_interrupt_handlers()
+    watch_seldom()
     with (
         DagsterInstance.get() as instance,
         daemon_controller_from_instance(

@@ -116,7 +116,7 @@ class Service:
             "api": ["-m", "api"],
             "daemon": ["-m", "resources.engine.daemon"],
             "code-server": ["-m", "resources.engine.code_server"],
-            "ui": ["-m", "dagster_webserver"],
+            "ui": ["-m", "resources.engine.ui"],
         }[name]
         for child in psutil.Process(self.process.pid).children():
             try:

@@ -26,6 +26,7 @@ from dagster._daemon.daemon import DagsterDaemon
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import (
     QueuedRunCoordinatorDaemon,
 )
+from dagster._grpc import server_watcher
 from sqlalchemy.exc import OperationalError
 
 from resources.engine.coordinator import CODE_SERVER_RETRIES, WorkersRunCoordinator
@@ -35,6 +36,7 @@ from resources.engine.launcher import WorkersRunLauncher
 from resources.engine.names import OWNER_TAG, TASK_TYPE_TAG
 from resources.engine.queue import WokenQueueDaemon
 from resources.engine.storage import WorkersStorage, state_engine
+from resources.engine.watching import WATCH_SECONDS, watch_seldom
 from tests.resources.engine.conftest import settings_from_environment
 from tests.support.outages import moved_away
 
@@ -119,6 +121,13 @@ def test_the_limits_that_are_set_are_dagsters(
         {"key": OWNER_TAG, "value": {"applyLimitPerUniqueValue": True}, "limit": 5},
         {"key": TASK_TYPE_TAG, "value": "users_export", "limit": 2},
     ]
+
+
+def test_the_code_server_is_watched_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert server_watcher.WATCH_INTERVAL == 1  # what is replaced
+    monkeypatch.setattr(server_watcher, "WATCH_INTERVAL", 1)
+    watch_seldom()
+    assert server_watcher.WATCH_INTERVAL == WATCH_SECONDS
 
 
 def test_dagster_uses_our_classes(instance: DagsterInstance) -> None:
