@@ -25,7 +25,7 @@ from resources.engine.rehearsal import rehearse
 from resources.engine.run_process import DagsterRuns
 from resources.engine.storage import state_engine
 from resources.logs import configure_logging, dagster_log_level
-from resources.processes import die_with_parent, give_back_memory
+from resources.processes import die_with_parent
 from resources.settings import CODE_LOCATION, load_settings
 
 
@@ -94,7 +94,6 @@ def serve_runs(
 def _keep_memory_shared() -> None:
     """Keep the collector off what is there: to look at it would copy it into every child."""
     gc.collect()
-    give_back_memory()
     gc.freeze()
 
 

@@ -1,11 +1,9 @@
 """Where what runs print is kept, to be seen in Dagster's UI."""
 
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
 
-from dagster._config.config_schema import UserConfigSchema
 from dagster._core.execution.compute_logs import redirect_to_file
 from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
 from dagster._core.storage.local_compute_log_manager import (
@@ -15,18 +13,22 @@ from dagster._core.storage.local_compute_log_manager import (
 from dagster._serdes import ConfigurableClassData
 from dagster._utils import ensure_file, touch_file
 
+from resources.engine.unconfigured import Unconfigured
 from resources.settings import load_settings
 
 # Where Dagster's own manager keeps them, below its home.
 FOLDER = "storage"
 
 
-class QuietComputeLogManager(LocalComputeLogManager):
+class QuietComputeLogManager(Unconfigured, LocalComputeLogManager):
     """Keeps in files what a run prints, and prints it nowhere else.
 
     Stock starts four processes for each run, two of them Python, which copy the files to the
     terminal as well. That takes more than the run of a small task.
     """
+
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(base_dir=str(load_settings().home / FOLDER), inst_data=inst_data)
 
     @contextmanager
     def capture_logs(self, log_key: Sequence[str]) -> Generator[CapturedLogContext, None, None]:
@@ -40,15 +42,3 @@ class QuietComputeLogManager(LocalComputeLogManager):
         with redirect_to_file(sys.stdout, out), redirect_to_file(sys.stderr, err):
             yield CapturedLogContext(log_key)
         touch_file(self.complete_artifact_path(log_key))  # type: ignore[no-untyped-call]
-
-    @classmethod
-    def config_type(cls) -> UserConfigSchema:
-        """None: `Settings` says everything."""
-        return {}
-
-    @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, _config_value: Mapping[str, Any]
-    ) -> Self:
-        """As Dagster makes it."""
-        return cls(base_dir=str(load_settings().home / FOLDER), inst_data=inst_data)

@@ -1,13 +1,12 @@
 """Dagster's run queue with this service's limits."""
 
-from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
-from dagster._config.config_schema import UserConfigSchema
 from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._serdes import ConfigurableClassData
 
 from resources.engine.names import OWNER_TAG, TASK_TYPE_TAG
+from resources.engine.unconfigured import Unconfigured
 from resources.settings import load_settings
 
 # While the code server is away its runs go back to the queue, again and again; stock gives up at
@@ -18,7 +17,7 @@ CODE_SERVER_RETRY_SECONDS = 1
 FALLBACK_INTERVAL_SECONDS = 5
 
 
-class WorkersRunCoordinator(QueuedRunCoordinator[Any]):
+class WorkersRunCoordinator(Unconfigured, QueuedRunCoordinator[Any]):
     """Queues runs; so many run at once of all, of one owner, and of a task type."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
@@ -42,15 +41,3 @@ class WorkersRunCoordinator(QueuedRunCoordinator[Any]):
             block_op_concurrency_limited_runs={"enabled": False},
             inst_data=inst_data,
         )
-
-    @classmethod
-    def config_type(cls) -> UserConfigSchema:
-        """None: `Settings` says everything."""
-        return {}
-
-    @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]
-    ) -> Self:
-        """As Dagster makes it."""
-        return cls(inst_data=inst_data)

@@ -6,16 +6,15 @@ query, as they do on SQLite here too.
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from dagster import DagsterEvent, DagsterEventType, DagsterRun
-from dagster._config.config_schema import UserConfigSchema
 from dagster._core.errors import DagsterRunNotFoundError
 from dagster._core.events import EVENT_TYPE_TO_PIPELINE_RUN_STATUS, RunFailureReason
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
@@ -40,6 +39,7 @@ from sqlalchemy import Connection, Engine
 
 from resources.engine import projection
 from resources.engine.failures import failure_reason
+from resources.engine.unconfigured import Unconfigured
 from resources.settings import Settings, load_settings
 from resources.store.database import connect
 from resources.store.models import Task
@@ -266,7 +266,7 @@ class _PostgresSchedules(_Pooled, PostgresScheduleStorage):
     """Schedules and their ticks in the same database."""
 
 
-class WorkersStorage(DagsterStorage, ConfigurableClass):
+class WorkersStorage(Unconfigured, DagsterStorage, ConfigurableClass):
     """Dagster's runs, events and schedules: in SQLite by default, else in PostgreSQL."""
 
     # Whether missing tables are made. One process does that; to look for them costs each of the
@@ -327,15 +327,3 @@ class WorkersStorage(DagsterStorage, ConfigurableClass):
     def inst_data(self) -> ConfigurableClassData | None:
         """What dagster.yaml says of this class."""
         return self._inst_data
-
-    @classmethod
-    def config_type(cls) -> UserConfigSchema:
-        """None: `Settings` says everything."""
-        return {}
-
-    @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> Self:
-        """As Dagster makes it."""
-        return cls(inst_data=inst_data)
