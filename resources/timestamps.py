@@ -9,6 +9,8 @@ _RFC3339 = re.compile(
     r"(?P<offset>[Zz]|[+-]\d{2}:[0-5]\d)?",
     re.ASCII,
 )
+_DURATION = re.compile(r"(\d{1,5})([smhdw])", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 ONE_SECOND = timedelta(seconds=1)
 
 
@@ -40,6 +42,19 @@ def parse_rfc3339(text: str) -> datetime:
     except (ValueError, OverflowError) as error:
         msg = "names a date or time that does not exist in the years 1 to 9999"
         raise ValueError(msg) from error
+
+
+def parse_duration(text: str) -> timedelta:
+    """The length of time that ``text`` tells, a number and a unit: ``30d``.
+
+    Raises:
+        ValueError: It is none, or no time at all.
+    """
+    match = _DURATION.fullmatch(text)
+    if not match or int(match[1]) == 0:
+        msg = f'"{text}" is no duration such as 30d, 12h or 45m'
+        raise ValueError(msg)
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def has_fraction(text: str) -> bool:

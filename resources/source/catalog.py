@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Engine
 
@@ -52,6 +52,10 @@ class Catalog:
             msg = f'The dataset "{name}" is not declared: add a table [{name}] to datasets.toml.'
             raise DeclarationError(msg)
         return entry.dataset()
+
+    def declared(self, names: Sequence[str]) -> Sequence[str]:
+        """Those of ``names`` that are declared; where none is, all of them, to be refused."""
+        return [name for name in names if name in self._entries] or names
 
     def findings(self) -> list[str]:
         """All that does not fit the source, in one line each.

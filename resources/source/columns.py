@@ -41,6 +41,7 @@ class Storage(StrEnum):
     ISO = "iso"  # instants as ISO 8601 texts, in any spelling
     UNIX = "unix"  # instants as whole seconds since 1970
     UNIX_MS = "unix_ms"  # instants as whole milliseconds since 1970
+    LITERAL = "literal"  # in any type, which is read with the value: SQLite, for archives
 
 
 # Microseconds in one unit of the numbers that instants are kept as, or converted to.

@@ -2,8 +2,9 @@
 
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
@@ -56,6 +57,14 @@ class Dataset:
     date_column: Column | None
     zone: ZoneInfo
     dialect: Dialect
+    # What columns stand for, of those whose values may be seen: see `declarations.ROLES`.
+    roles: Mapping[str, Column] = field(default_factory=dict)
+    # Which values of the column with the role "status" mean what: see `declarations.MEANINGS`.
+    statuses: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # How old the newest row may be; None: nothing is said of it.
+    fresh_within: timedelta | None = None
+    # Columns that the table has besides, and that nobody sees.
+    left_out: frozenset[str] = frozenset()
 
     @cached_property
     def table(self) -> TableClause:
@@ -160,6 +169,14 @@ class _Examination:
             date_column=columns.get(declared.date_column or ""),
             zone=declared.zone,
             dialect=self._dialect,
+            roles={
+                role: columns[name]
+                for role, name in declared.roles.items()
+                if name in columns and columns[name].mask is None
+            },
+            statuses=declared.statuses,
+            fresh_within=declared.freshness,
+            left_out=frozenset(reflected) - set(columns),
         )
         self._read_nothing(dataset)
         self._order_nothing(dataset)

@@ -2,11 +2,12 @@
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     BaseModel,
@@ -20,8 +21,24 @@ from pydantic import (
 
 from resources.errors import DeclarationError
 from resources.source.columns import MAX_DECIMAL_DIGITS, Kind, Mask, Storage
+from resources.timestamps import parse_duration
+from resources.zones import DeclaredZone
 
 DATASETS = ("bookings", "payments", "users", "services")
+# What a column may stand for, of which analyses and reports make their figures.
+ROLES = {
+    "bookings": ("user", "service", "status", "amount", "currency"),
+    "payments": ("booking", "status", "amount", "currency", "method"),
+    "users": (),
+    "services": ("name",),
+}
+# What a value of the column with the role "status" may mean.
+MEANINGS = {
+    "bookings": ("paid", "cancelled"),
+    "payments": ("paid", "refunded"),
+    "users": (),
+    "services": (),
+}
 
 _DECIMAL = re.compile(r"decimal\((\d{1,2}), ?(\d{1,2})\)")
 _READ_AS = {
@@ -37,8 +54,8 @@ _READ_AS = {
         Kind.BINARY,
     )
 }
-# What Dagster takes for an owner.
-_OWNER = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|team:[\w.-]+")
+# What Dagster takes for an owner; of a team's name it would take more.
+_OWNER = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}|team:[\w.-]+")
 
 
 def _as_list(value: Any) -> Any:
@@ -115,21 +132,25 @@ class Declaration(BaseModel):
     key: Annotated[list[str], BeforeValidator(_as_list)] = Field(min_length=1)
     date_column: str | None = None
     # The zone that timestamps without one are meant in.
-    time_zone: str = "UTC"
+    time_zone: DeclaredZone = "UTC"
+    # How old the newest row may be: a number and a unit, such as 2d.
+    fresh_within: str | None = None
     leave_out: list[str] = Field(default_factory=list)
     columns: dict[str, ColumnDeclaration] = Field(default_factory=dict)
+    # What columns stand for, and what values of the status mean: see `ROLES` and `MEANINGS`.
+    roles: dict[str, str] = Field(default_factory=dict)
+    statuses: dict[str, Annotated[list[str], BeforeValidator(_as_list)]] = Field(
+        default_factory=dict
+    )
     # For Dagster's UI.
     description: str | None = None
     owners: list[str] = Field(default_factory=list)
 
-    @field_validator("time_zone")
+    @field_validator("fresh_within")
     @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            msg = f'"{value}" is no time zone of the IANA database, such as Europe/Berlin'
-            raise ValueError(msg) from error
+    def _known_duration(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_duration(value)
         return value
 
     @field_validator("owners")
@@ -137,7 +158,7 @@ class Declaration(BaseModel):
     def _usable_owners(cls, value: list[str]) -> list[str]:
         for each in value:
             if not _OWNER.fullmatch(each):
-                msg = f'"{each}" is neither an e-mail address nor "team:name"'
+                msg = f'"{each}" is neither an e-mail address (in ASCII) nor "team:name"'
                 raise ValueError(msg)
         return value
 
@@ -147,6 +168,13 @@ class Declaration(BaseModel):
             if "\0" in name:
                 msg = "names something with a NUL in it, which no database has"
                 raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _ages_by_a_date(self) -> "Declaration":
+        if self.fresh_within is not None and self.date_column is None:
+            msg = 'has "fresh_within", but no "date_column" that tells how old a row is'
+            raise ValueError(msg)
         return self
 
     @field_validator("key")
@@ -163,6 +191,11 @@ class Declaration(BaseModel):
         return ZoneInfo(self.time_zone)
 
     @property
+    def freshness(self) -> timedelta | None:
+        """How old the newest row may be; None: as old as it is."""
+        return None if self.fresh_within is None else parse_duration(self.fresh_within)
+
+    @property
     def full_name(self) -> str:
         """The table with its schema, for people."""
         return f"{self.schema_}.{self.table}" if self.schema_ else self.table
@@ -170,7 +203,8 @@ class Declaration(BaseModel):
     def named_columns(self) -> list[str]:
         """Every column that is named, once."""
         dates = [self.date_column] if self.date_column else []
-        return list(dict.fromkeys([*self.key, *dates, *self.leave_out, *self.columns]))
+        named = [*self.key, *dates, *self.leave_out, *self.columns, *self.roles.values()]
+        return list(dict.fromkeys(named))
 
 
 def load_declarations(path: Path) -> Mapping[str, Declaration]:
@@ -202,10 +236,30 @@ def read_declarations(
             findings[name] = [f"{path.name}: {name}: is no dataset; there are {there_are}"]
             continue
         try:
-            declarations[name] = Declaration.model_validate(table)
+            declaration = Declaration.model_validate(table)
         except ValidationError as error:
             findings[name] = [_finding(path.name, name, each) for each in error.errors()]
+        else:
+            if unknown := list(_unknown_meanings(path.name, name, declaration)):
+                findings[name] = unknown
+            else:
+                declarations[name] = declaration
     return declarations, findings
+
+
+def _unknown_meanings(file: str, dataset: str, declared: Declaration) -> Iterator[str]:
+    """What is said of roles and statuses that nothing in ``dataset`` has."""
+    for table, given, known in (
+        ("roles", declared.roles, ROLES[dataset]),
+        ("statuses", declared.statuses, MEANINGS[dataset]),
+    ):
+        there_are = f"there are {', '.join(known)}" if known else f"{dataset} have none"
+        for name in given:
+            if name not in known:
+                where = f"{file}: {dataset}.{table}.{name}"
+                yield f"{where}: is nothing that can be declared; {there_are}"
+    if declared.statuses and "status" not in declared.roles:
+        yield f"{file}: {dataset}.statuses: of which column? Declare roles.status"
 
 
 def _document(path: Path) -> Mapping[str, Any]:

@@ -1,11 +1,48 @@
 """Which reads of a dataset no index of the source helps."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from resources.source.columns import Storage
 from resources.source.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Indexes:
+    """The indexes of a dataset's table, each as its columns; None: it is a view."""
+
+    dataset: Dataset
+    indexes: Sequence[Sequence[str]] | None
+
+    @property
+    def lead_to_newest(self) -> bool:
+        """Whether one leads to the newest row; of a view that is not known."""
+        if self.dataset.date_column is None or self.indexes is None:
+            return False
+        return not any(_slow_windows(self.dataset, self.indexes))
+
+    def slow_reads(self, *, of_window: bool) -> list[str]:
+        """As the function `slow_reads`."""
+        if self.indexes is None:
+            return []
+        slow = list(_slow_order(self.dataset, self.indexes))
+        if of_window:
+            slow += _slow_windows(self.dataset, self.indexes)
+        return slow
+
+
+def indexes_of(connection: Connection, dataset: Dataset) -> Indexes:
+    """The indexes of ``dataset``.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: The source does not answer, or does not tell its indexes.
+    """
+    dialect = dataset.dialect
+    if dataset.table_name in dialect.views(connection, dataset.schema):
+        return Indexes(dataset, None)
+    return Indexes(dataset, dialect.indexes(connection, dataset.table_name, dataset.schema))
 
 
 def slow_reads(connection: Connection, dataset: Dataset, *, of_window: bool) -> list[str]:
@@ -22,14 +59,7 @@ def slow_reads(connection: Connection, dataset: Dataset, *, of_window: bool) -> 
     Raises:
         sqlalchemy.exc.DBAPIError: The source does not answer, or does not tell its indexes.
     """
-    dialect = dataset.dialect
-    if dataset.table_name in dialect.views(connection, dataset.schema):
-        return []
-    indexes = dialect.indexes(connection, dataset.table_name, dataset.schema)
-    slow = list(_slow_order(dataset, indexes))
-    if of_window:
-        slow += _slow_windows(dataset, indexes)
-    return slow
+    return indexes_of(connection, dataset).slow_reads(of_window=of_window)
 
 
 def _slow_order(dataset: Dataset, indexes: Sequence[Sequence[str]]) -> Iterator[str]:

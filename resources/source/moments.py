@@ -21,8 +21,9 @@ def to_microseconds(instant: datetime) -> int:
     return (instant - EPOCH) // MICROSECOND
 
 
-_FIRST = to_microseconds(_FIRST_INSTANT)
-_LAST = to_microseconds(datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC))
+# The years 1 to 9999.
+FIRST = to_microseconds(_FIRST_INSTANT)
+LAST = to_microseconds(datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC))
 
 
 def iso_to_microseconds(text: str, zone: ZoneInfo) -> int:
@@ -44,7 +45,7 @@ def in_range(microseconds: int) -> int:
     Raises:
         ValueError: It is not.
     """
-    if not _FIRST <= microseconds <= _LAST:
+    if not FIRST <= microseconds <= LAST:
         msg = "beyond the years 1 to 9999"
         raise ValueError(msg)
     return microseconds

@@ -39,9 +39,14 @@ class Selection:
     date_to: str | None
     after: Sequence[Any] | None = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it selects every row."""
+        return not self.conditions and (self.date_from, self.date_to, self.after) == (None,) * 3
+
     def count_query(self) -> Select[Any]:
         """How many rows there are."""
-        return select(func.count()).select_from(self.dataset.table).where(*self._where())
+        return select(func.count()).select_from(self.dataset.table).where(*self.where())
 
     @property
     def read_names(self) -> list[str]:
@@ -58,7 +63,7 @@ class Selection:
                 *(column(quoted(name)) for name in besides),
             )
             .select_from(self.dataset.table)
-            .where(*self._where())
+            .where(*self.where())
             .order_by(*self._key())
         )
 
@@ -86,7 +91,8 @@ class Selection:
         bounded = self.date_from is not None or self.date_to is not None
         return [dates] if dates is not None and bounded else []
 
-    def _where(self) -> list[ColumnElement[bool]]:
+    def where(self) -> list[ColumnElement[bool]]:
+        """What a row must meet, all of it."""
         comparison = _Comparison(self.dataset)
         where = [comparison.of(condition) for condition in self.conditions]
         for dates in self._dates():

@@ -25,6 +25,7 @@ from sqlalchemy.sql.elements import quoted_name
 
 from resources.source.columns import UNITS, Column, Kind, Storage, UnsupportedColumn
 from resources.source.declarations import ReadAs
+from resources.source.dialects.foreign_keys import ForeignKey
 from resources.source.moments import to_microseconds
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -93,9 +94,16 @@ class Dialect(ABC):
     def connect(self, url: URL, statement_timeout_seconds: int) -> Engine:
         """An engine whose connections only read; no query takes longer, unless that is 0."""
 
+    @abstractmethod
+    def connect_to_write(self, url: URL, statement_timeout_seconds: int) -> Engine:
+        """An engine whose connections may write, and wait for locks no longer than that."""
+
     def begin_snapshot(self, connection: Connection) -> Connection:
         """The connection such that its next transaction sees one state of the source."""
         return connection.execution_options(isolation_level="REPEATABLE READ")
+
+    def see_every_row(self, connection: Connection) -> None:  # noqa: B027 - most hide none
+        """Have queries of the transaction be refused that would leave out rows unseen."""
 
     @abstractmethod
     def cancel(self, connection: Connection) -> None:
@@ -132,6 +140,10 @@ class Dialect(ABC):
     def views(self, connection: Connection, schema: str | None) -> set[str]:
         """Which of `tables` are views."""
         return set(inspect(connection).get_view_names(schema))
+
+    def has_heirs(self, _connection: Connection, _table: str, _schema: str | None) -> bool:
+        """Whether rows of other tables, with columns of their own, are rows of this one too."""
+        return False
 
     def partitions(self, _connection: Connection, _schema: str | None) -> set[str]:
         """Which of `tables` are parts of another one of them."""
@@ -200,6 +212,53 @@ class Dialect(ABC):
                 if _has_every_row(each)
             ]
         return [columns for columns in found if columns]
+
+    def references(
+        self, connection: Connection, table: str, schema: str | None
+    ) -> list[tuple[str, str | None, str, str]]:
+        """The foreign keys of one column: it, and the schema, table and column it refers to."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SAWarning)
+            found = inspect(connection).get_foreign_keys(table, schema=schema)
+        return [
+            (of, each["referred_schema"], each["referred_table"], to)
+            for each in found
+            if len(each["constrained_columns"]) == len(each["referred_columns"]) == 1
+            for of, to in zip(each["constrained_columns"], each["referred_columns"], strict=True)
+        ]
+
+    def foreign_keys(self, connection: Connection) -> list[ForeignKey]:
+        """All foreign keys of the source, in every schema.
+
+        Raises:
+            TaskFailed: The source does not tell all of them (``source_refused``).
+            sqlalchemy.exc.DBAPIError: The source does not answer.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SAWarning)
+            return [
+                ForeignKey(
+                    schema,
+                    name,
+                    tuple(key["constrained_columns"]),
+                    key["referred_schema"] or schema,
+                    key["referred_table"],
+                    tuple(key["referred_columns"]),
+                )
+                for schema in self.schemas(connection)
+                for (_, name), keys in inspect(connection)
+                .get_multi_foreign_keys(schema=schema)
+                .items()
+                for key in keys
+            ]
+
+    def named(self, connection: Connection, schema: str | None, name: str) -> tuple[str, str]:
+        """Schema and name of a table, the same however it is called.
+
+        The schema is empty where it is the connection's own.
+        """
+        own = inspect(connection).default_schema_name
+        return "" if schema is None or schema == own else schema, name
 
     @abstractmethod
     def column(self, name: str, declared: Any) -> Column:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     cast,
     create_engine,
     func,
+    inspect,
     literal_column,
     text,
     type_coerce,
@@ -45,6 +46,7 @@ from resources.source.dialects.base import (
     plain,
     quoted,
 )
+from resources.source.dialects.foreign_keys import ForeignKey, of_innodb
 from resources.store.database import DEAD_PEER
 
 # Ended by MariaDB's max_statement_time, by MySQL's max_execution_time.
@@ -58,6 +60,14 @@ _CLIENT_CODES = range(2000, 2100)
 _SYSTEM_SCHEMAS = {"information_schema", "mysql", "performance_schema", "sys"}
 # What the answer to a look-up may take longer than the look-up itself.
 _READ_MARGIN_SECONDS = 5
+_READING = ["SET SESSION TRANSACTION READ ONLY"]
+# Only at this level does a locking read keep others from adding rows that it would find; it sees
+# what is committed when it begins. And every value that the database has may be written, whatever
+# it would take from others: dates of zeroes, a zero as a row's number.
+_WRITING = [
+    "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'",
+]
 _UTF8 = mysql.CHAR(charset="utf8mb4")
 _COLUMNS = text(
     "SELECT column_name AS name, data_type AS type FROM information_schema.columns "
@@ -119,19 +129,12 @@ class MySQL(Dialect):
 
     def connect(self, url: URL, statement_timeout_seconds: int) -> Engine:
         """See `Dialect.connect`."""
-        arguments: dict[str, Any] = {
-            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-            "charset": "utf8mb4",
-        }
-        if statement_timeout_seconds:
-            arguments["read_timeout"] = statement_timeout_seconds + _READ_MARGIN_SECONDS
-        engine = create_engine(
-            url, poolclass=NullPool, hide_parameters=True, connect_args=arguments
-        )
-        session = _Session(statement_timeout_seconds)
-        events.listen(engine, "do_connect", _connect)
-        events.listen(engine, "connect", session.prepare)
-        return engine
+        return _engine(url, statement_timeout_seconds, _READING)
+
+    def connect_to_write(self, url: URL, statement_timeout_seconds: int) -> Engine:
+        """See `Dialect.connect_to_write`."""
+        waiting = f"SET SESSION innodb_lock_wait_timeout = {max(1, statement_timeout_seconds)}"
+        return _engine(url, statement_timeout_seconds, [*_WRITING, waiting])
 
     def cancel(self, connection: Connection) -> None:
         """See `Dialect.cancel`."""
@@ -155,6 +158,18 @@ class MySQL(Dialect):
     def schemas(self, connection: Connection) -> list[str | None]:
         """See `Dialect.schemas`."""
         return [name for name in super().schemas(connection) if name not in _SYSTEM_SCHEMAS]
+
+    def foreign_keys(self, connection: Connection) -> list[ForeignKey]:
+        """See `Dialect.foreign_keys`. No other engine of theirs has any."""
+        return of_innodb(connection)
+
+    def named(self, connection: Connection, schema: str | None, name: str) -> tuple[str, str]:
+        """See `Dialect.named`. Where the files' names are in any case, InnoDB has small letters."""
+        if not connection.scalar(text("SELECT @@lower_case_table_names")):
+            return super().named(connection, schema, name)
+        own = (inspect(connection).default_schema_name or "").lower()
+        folded = (schema or "").lower()
+        return "" if folded == own else folded, name.lower()
 
     def reflect(
         self, connection: Connection, table: str, schema: str | None
@@ -254,6 +269,20 @@ def _code(error: DBAPIError) -> int | None:
     return error.orig.args[0] if error.orig and error.orig.args else None
 
 
+def _engine(url: URL, statement_timeout_seconds: int, setting_up: Sequence[str]) -> Engine:
+    arguments: dict[str, Any] = {
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "charset": "utf8mb4",
+    }
+    if statement_timeout_seconds:
+        arguments["read_timeout"] = statement_timeout_seconds + _READ_MARGIN_SECONDS
+    engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=arguments)
+    session = _Session(statement_timeout_seconds, setting_up)
+    events.listen(engine, "do_connect", _connect)
+    events.listen(engine, "connect", session.prepare)
+    return engine
+
+
 def _connect(
     driver: Driver, _entry: ConnectionPoolEntry, arguments: Any, named: Any
 ) -> DBAPIConnection:
@@ -268,14 +297,16 @@ def _connect(
 class _Session:
     """How every connection is set up."""
 
-    def __init__(self, statement_timeout_seconds: int) -> None:
+    def __init__(self, statement_timeout_seconds: int, setting_up: Sequence[str]) -> None:
         self._timeout = statement_timeout_seconds
+        self._setting_up = setting_up
 
     def prepare(self, connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
         driver: Any = connection
         _keep_alive(driver._sock)  # noqa: SLF001 - there is no other way to its socket
         with driver.cursor() as cursor:
-            cursor.execute("SET SESSION TRANSACTION READ ONLY")
+            for statement in self._setting_up:
+                cursor.execute(statement)
             cursor.execute("SET SESSION time_zone = '+00:00'")
             if self._timeout and "MariaDB" in driver.get_server_info():
                 cursor.execute("SET SESSION max_statement_time = %s", (self._timeout,))

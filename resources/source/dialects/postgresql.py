@@ -49,11 +49,11 @@ from resources.source.dialects.base import (
     quoted,
 )
 from resources.source.dialects.domains import base_types
+from resources.source.dialects.foreign_keys import ForeignKey, of_postgresql
 from resources.store.database import DEAD_PEER
 
 # How values look that are read as texts, whatever the database is configured to.
 _SESSION = {
-    "default_transaction_read_only": "on",
     "timezone": "UTC",
     "datestyle": "ISO",
     "intervalstyle": "iso_8601",
@@ -95,6 +95,12 @@ _HAS_HEIRS = text(
     )
     LIMIT 1
     """
+)
+# Where a table is that is named without its schema: the first of the search path that has one.
+_VISIBLE_IN = text(
+    "SELECT n.nspname FROM pg_catalog.pg_class c "
+    "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+    "WHERE c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(:table))"
 )
 
 # What has no counterpart in a file, but a text form that loses nothing.
@@ -151,31 +157,26 @@ class PostgreSQL(Dialect):
 
     def connect(self, url: URL, statement_timeout_seconds: int) -> Engine:
         """See `Dialect.connect`."""
-        session = {**_SESSION, "statement_timeout": str(statement_timeout_seconds * 1000)}
-        own = url.query.get("options", ())
-        options = [own] if isinstance(own, str) else list(own)
-        options += [f"-c {name}={value}" for name, value in session.items()]
-        engine = create_engine(
+        return _connect(url, statement_timeout_seconds, default_transaction_read_only="on")
+
+    def connect_to_write(self, url: URL, statement_timeout_seconds: int) -> Engine:
+        """See `Dialect.connect_to_write`. What a policy hides is refused, and not left out."""
+        return _connect(
             url,
-            poolclass=NullPool,
-            hide_parameters=True,
-            connect_args={
-                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-                **DEAD_PEER,
-                "application_name": "workers",
-                "options": " ".join(options),
-            },
+            statement_timeout_seconds,
+            lock_timeout=str(statement_timeout_seconds * 1000),
+            row_security="off",
         )
-        events.listen(engine, "connect", _keep_unreadable_times)
-        events.listen(engine, "connect", _have_server_look_for_us)
-        events.listen(engine, "do_execute", _copy)
-        return engine
 
     def begin_snapshot(self, connection: Connection) -> Connection:
         """See `Dialect.begin_snapshot`."""
         return connection.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
+
+    def see_every_row(self, connection: Connection) -> None:
+        """See `Dialect.see_every_row`: what a policy would hide is an error then."""
+        connection.exec_driver_sql("SET LOCAL row_security = off")
 
     def cancel(self, connection: Connection) -> None:
         """See `Dialect.cancel`."""
@@ -216,9 +217,23 @@ class PostgreSQL(Dialect):
         own = func.pg_table_is_visible(_OID) if schema is None else _SCHEMA.in_([schema])
         return set(connection.scalars(_PARTITIONS.where(own)))
 
+    def has_heirs(self, connection: Connection, table: str, schema: str | None) -> bool:
+        """See `Dialect.has_heirs`: those that inherit; partitions have the same columns."""
+        return bool(connection.scalar(_HAS_HEIRS, {"table": table, "schema": schema}))
+
     def schemas(self, connection: Connection) -> list[str | None]:
         """See `Dialect.schemas`."""
         return [name for name in super().schemas(connection) if name != "information_schema"]
+
+    def foreign_keys(self, connection: Connection) -> list[ForeignKey]:
+        """See `Dialect.foreign_keys`."""
+        return of_postgresql(connection)
+
+    def named(self, connection: Connection, schema: str | None, name: str) -> tuple[str, str]:
+        """See `Dialect.named`: a table without a schema may be in any of the search path."""
+        if schema is None:
+            schema = connection.scalar(_VISIBLE_IN, {"table": name})
+        return super().named(connection, schema, name)
 
     def reflect(
         self, connection: Connection, table: str, schema: str | None
@@ -234,7 +249,7 @@ class PostgreSQL(Dialect):
         self, connection: Connection, table: str, schema: str | None
     ) -> list[frozenset[str]]:
         """See `Dialect.unique_keys`. A table's constraints do not hold for those that inherit."""
-        if connection.scalar(_HAS_HEIRS, {"table": table, "schema": schema}):
+        if self.has_heirs(connection, table, schema):
             return []
         return super().unique_keys(connection, table, schema)
 
@@ -293,6 +308,32 @@ class PostgreSQL(Dialect):
     def like(self, of: Column, pattern: str) -> ColumnElement[bool]:
         """See `Dialect.like`."""
         return self.compared(of).like(escaped_last(pattern), escape="\\")
+
+
+def _connect(url: URL, statement_timeout_seconds: int, **besides: str) -> Engine:
+    session = {
+        **_SESSION,
+        "statement_timeout": str(statement_timeout_seconds * 1000),
+        **besides,
+    }
+    own = url.query.get("options", ())
+    options = [own] if isinstance(own, str) else list(own)
+    options += [f"-c {name}={value}" for name, value in session.items()]
+    engine = create_engine(
+        url,
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            **DEAD_PEER,
+            "application_name": "workers",
+            "options": " ".join(options),
+        },
+    )
+    events.listen(engine, "connect", _keep_unreadable_times)
+    events.listen(engine, "connect", _have_server_look_for_us)
+    events.listen(engine, "do_execute", _copy)
+    return engine
 
 
 def _copy(cursor: Any, statement: str, parameters: Any, context: ExecutionContext) -> bool | None:

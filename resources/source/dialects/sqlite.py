@@ -19,10 +19,12 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    LargeBinary,
     NullPool,
     Numeric,
     Text,
     and_,
+    case,
     cast,
     create_engine,
     func,
@@ -45,7 +47,7 @@ from resources.source.columns import (
     decimal,
 )
 from resources.source.declarations import ReadAs
-from resources.source.dialects.base import Dialect, Reflected, plain
+from resources.source.dialects.base import Dialect, Reflected, plain, quoted
 from resources.source.moments import iso_to_microseconds
 
 BUSY_TIMEOUT_SECONDS = 10
@@ -54,6 +56,7 @@ CARRY_OUT = "workers_carry_out"
 # What is kept beside a connection (`Connection.info`).
 _WITNESS = "workers_witness"
 _CANCELLABLE = "workers_cancellable"
+_ENDS_AT = "workers_ends_at"
 # How many of SQLite's steps pass between two looks at the clock: a millisecond or so.
 _STEPS_PER_LOOK = 50_000
 _GREATEST_INTEGER = 2**63 - 1
@@ -63,6 +66,8 @@ _EXACT = Context(prec=200)
 _ISO_FUNCTION = "workers_iso_microseconds"
 _DECIMAL_FUNCTION = "workers_decimal"
 _TEXT_FUNCTION = "workers_text"
+# Makes a literal of a value and its type: see `resources.archives.forms.sqlite`.
+LITERAL_FUNCTION = "workers_literal"
 OWN_FUNCTIONS = (_ISO_FUNCTION, _DECIMAL_FUNCTION, _TEXT_FUNCTION)
 # Decimals compare as texts of so many digits, after this is added to have none below zero.
 _DECIMAL_OFFSET = 10**79
@@ -131,22 +136,29 @@ class SQLite(Dialect):
 
     def connect(self, url: URL, statement_timeout_seconds: int) -> Engine:
         """See `Dialect.connect`."""
-        # "ro" never makes an empty database of a file that is missing.
-        read_only = URL.create(
+        return self._connect(url, statement_timeout_seconds, mode="ro", begin="BEGIN")
+
+    def connect_to_write(self, url: URL, statement_timeout_seconds: int) -> Engine:
+        """See `Dialect.connect_to_write`: a transaction waits until nobody else writes."""
+        return self._connect(url, statement_timeout_seconds, mode="rw", begin="BEGIN IMMEDIATE")
+
+    def _connect(self, url: URL, statement_timeout_seconds: int, mode: str, begin: str) -> Engine:
+        # "ro" and "rw" never make an empty database of a file that is missing.
+        existing = URL.create(
             "sqlite",
             database=f"file:{quote(url.database or '')}",
-            query={"mode": "ro", "uri": "true"},
+            query={"mode": mode, "uri": "true"},
         )
         engine = create_engine(
-            read_only,
+            existing,
             poolclass=NullPool,
             hide_parameters=True,
             connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
         )
         events.listen(engine, "connect", _prepare)
         if statement_timeout_seconds:
-            events.listen(engine, "connect", _Deadline(statement_timeout_seconds).watch)
-        events.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+            _Deadline(statement_timeout_seconds).listen(engine)
+        events.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
         events.listen(engine, "do_execute", _carry_out)
         events.listen(engine, "close", _close_witness)
         return engine
@@ -178,7 +190,11 @@ class SQLite(Dialect):
 
     def has_fast_way(self, columns: Sequence[Column]) -> bool:
         """See `Dialect.has_fast_way`."""
-        return not any(each.storage is Storage.CAST and each.kind in _CONVERTED for each in columns)
+        return not any(
+            each.storage is Storage.LITERAL
+            or (each.storage is Storage.CAST and each.kind in _CONVERTED)
+            for each in columns
+        )
 
     def is_timeout(self, error: DBAPIError) -> bool:
         """See `Dialect.is_timeout`."""
@@ -192,6 +208,14 @@ class SQLite(Dialect):
     def schemas(self, _connection: Connection) -> list[str | None]:
         """See `Dialect.schemas`."""
         return [None]
+
+    def named(self, connection: Connection, schema: str | None, name: str) -> tuple[str, str]:
+        """See `Dialect.named`: SQLite takes names in any case."""
+        query = (
+            "SELECT name FROM main.sqlite_master WHERE name = ? COLLATE NOCASE AND type IN (?, ?)"
+        )
+        called = connection.exec_driver_sql(query, (name, "table", "view")).scalar()
+        return super().named(connection, schema, called or name)
 
     def reflect(
         self, connection: Connection, table: str, schema: str | None
@@ -271,6 +295,15 @@ class SQLite(Dialect):
     def stored_as(self, name: str, _declared: Any, storage: Storage) -> Column:
         """See `Dialect.stored_as`."""
         return Column(name, Kind.INSTANT, storage=storage)
+
+    def selected(self, of: Column) -> ColumnElement[Any]:
+        """See `Dialect.selected`."""
+        if of.storage is not Storage.LITERAL:
+            return plain(of)
+        kind = func.typeof(plain(of))
+        # Of a text that is not UTF-8 the driver would make none for a function.
+        whole = case((kind == "text", cast(plain(of), LargeBinary)), else_=plain(of))
+        return Function(LITERAL_FUNCTION, whole, kind).label(quoted(of.name))
 
     def compared(self, of: Column) -> ColumnElement[Any]:
         """See `Dialect.compared`."""
@@ -505,15 +538,24 @@ def _nothing() -> None:
 
 
 class _Deadline:
-    """Ends what takes too long on a connection, counted from its opening: each has one use."""
+    """Ends a statement that takes too long, counted from its own beginning."""
 
     def __init__(self, seconds: int) -> None:
         self._seconds = seconds
 
-    def watch(self, connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-        deadline = time.monotonic() + self._seconds
+    def listen(self, engine: Engine) -> None:
+        """Watch every connection of ``engine``."""
+        events.listen(engine, "connect", self._watch)
+        events.listen(engine, "before_cursor_execute", self._begin)
+
+    def _watch(self, connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+        kept = entry.info  # what is kept beside the connection
+        kept[_ENDS_AT] = time.monotonic() + self._seconds
         driver: Any = connection
-        driver.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_PER_LOOK)
+        driver.set_progress_handler(lambda: time.monotonic() > kept[_ENDS_AT], _STEPS_PER_LOOK)
+
+    def _begin(self, connection: Connection, *_: Any) -> None:
+        connection.info[_ENDS_AT] = time.monotonic() + self._seconds
 
 
 def glob_from_like(pattern: str) -> str:

@@ -93,7 +93,17 @@ def _lines(proposal: Proposal) -> Iterable[str]:
     yield from _left_out_lines(proposal.left_out)
     for each in proposal.declared:
         yield from _explained(f"columns.{key_name(each.name)} = {_declared(each)}", _why(each))
+    yield from _role_lines(proposal)
     yield from _mask_lines(proposal)
+
+
+def _role_lines(proposal: Proposal) -> Iterable[str]:
+    for each in proposal.roles:
+        yield from _explained(f"roles.{each.role} = {quote(each.column)}", each.reason)
+    for meaning in proposal.meanings:
+        values = f"[{', '.join(map(quote, meaning.values))}]"
+        reason = "by the rows looked at; there may be others"
+        yield from _explained(f"statuses.{meaning.meaning} = {values}", reason)
 
 
 def _key_lines(proposal: Proposal) -> Iterable[str]:

@@ -25,6 +25,23 @@ MAX_TABLE_TRIES = 3
 
 
 @dataclass(frozen=True)
+class RoleGuess:
+    """Which column most likely has a role, and why."""
+
+    role: str
+    column: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class MeaningGuess:
+    """Which values of the status most likely mean something."""
+
+    meaning: str
+    values: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Proposal:
     """What is proposed for one dataset.
 
@@ -33,6 +50,8 @@ class Proposal:
         relation: The table.
         others: Other tables whose names would do.
         passed_over: Those that come before it by their names, each with why it does not do.
+        roles: What columns most likely stand for.
+        meanings: What values of the status most likely mean.
         key: What tells rows apart.
         readings: How each column is declared.
         date_column: What windows apply to; None: no column serves.
@@ -49,6 +68,8 @@ class Proposal:
     date_reason: str = ""
     findings: Sequence[str] = ()
     passed_over: Sequence[tuple[Relation, str]] = ()
+    roles: Sequence[RoleGuess] = ()
+    meanings: Sequence[MeaningGuess] = ()
 
     @property
     def left_out(self) -> list[Reading]:
@@ -89,6 +110,8 @@ class Proposal:
                 "date_column": self.date_column.name if self.date_column else None,
                 "leave_out": [each.name for each in self.left_out],
                 "columns": {each.name: each.declared for each in self.declared},
+                "roles": {each.role: each.column for each in self.roles},
+                "statuses": {each.meaning: list(each.values) for each in self.meanings},
             }
         )
 

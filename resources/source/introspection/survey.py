@@ -8,6 +8,7 @@ from resources.source.connection import snapshot
 from resources.source.declarations import DATASETS
 from resources.source.dialects import dialect_of
 from resources.source.introspection.proposal import Proposal, propose
+from resources.source.introspection.roles import with_roles
 from resources.source.introspection.tables import Relation, candidates, relations
 
 
@@ -20,4 +21,5 @@ def survey(engine: Engine) -> tuple[Sequence[Relation], Mapping[str, Proposal]]:
     with snapshot(engine) as connection:
         found = relations(connection, dialect_of(connection))
     alike = {name: candidates(name, found) for name in DATASETS}
-    return found, {name: propose(engine, name, each) for name, each in alike.items() if each}
+    proposals = {name: propose(engine, name, each) for name, each in alike.items() if each}
+    return found, with_roles(engine, proposals)

@@ -7,7 +7,14 @@ import pytest
 
 from resources.errors import DeclarationError
 from resources.settings import PROJECT_ROOT
-from resources.source.declarations import Declaration, load_declarations, read_declarations
+from resources.source.declarations import (
+    DATASETS,
+    MEANINGS,
+    ROLES,
+    Declaration,
+    load_declarations,
+    read_declarations,
+)
 
 
 def declared(folder: Path, toml: str) -> Path:
@@ -124,3 +131,61 @@ def test_what_is_unusable_does_not_hide_the_other_declarations(tmp_path: Path) -
         "payments.key",
         "payments.clour",
     ]
+
+
+# --- Roles and what statuses mean ---
+
+DECLARED = '[{dataset}]\ntable = "t"\nkey = "id"\n{lines}'
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_role_and_meaning_can_be_declared(tmp_path: Path, dataset: str) -> None:
+    lines = [f'roles.{role} = "c {role}"' for role in ROLES[dataset]]
+    lines += [f'statuses.{meaning} = ["{meaning}", "B"]' for meaning in MEANINGS[dataset]]
+    path = declared(tmp_path, DECLARED.format(dataset=dataset, lines="\n".join(lines)))
+
+    told = load_declarations(path)[dataset]
+
+    assert told.roles == {role: f"c {role}" for role in ROLES[dataset]}
+    assert told.statuses == {meaning: [meaning, "B"] for meaning in MEANINGS[dataset]}
+    assert set(told.named_columns()) == {"id", *told.roles.values()}
+
+
+def test_a_single_status_needs_no_list(tmp_path: Path) -> None:
+    lines = 'roles.status = "state"\nstatuses.paid = "ok"'
+    path = declared(tmp_path, DECLARED.format(dataset="payments", lines=lines))
+    assert load_declarations(path)["payments"].statuses == {"paid": ["ok"]}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "lines", "finding"),
+    [
+        (
+            "payments",
+            'roles.amonut = "a"',
+            "payments.roles.amonut: is nothing that can be declared; there are booking",
+        ),
+        (
+            "users",
+            'roles.amount = "a"',
+            "users.roles.amount: is nothing that can be declared; users have none",
+        ),
+        (
+            "bookings",
+            'roles.status = "s"\nstatuses.refunded = "r"',
+            "bookings.statuses.refunded: is nothing that can be declared; there are paid",
+        ),
+        (
+            "bookings",
+            'statuses.cancelled = "c"',
+            "bookings.statuses: of which column? Declare roles.status",
+        ),
+    ],
+)
+def test_a_role_or_meaning_that_there_is_not_is_a_finding(
+    tmp_path: Path, dataset: str, lines: str, finding: str
+) -> None:
+    path = declared(tmp_path, DECLARED.format(dataset=dataset, lines=lines))
+    with pytest.raises(DeclarationError) as failure:
+        load_declarations(path)
+    assert str(failure.value).startswith(f"datasets.toml: {finding}")

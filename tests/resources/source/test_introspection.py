@@ -231,6 +231,57 @@ def test_tables_are_found_by_usual_names(empty: URL, tmp_path: Path) -> None:
     assert declared["users"].date_column is None
 
 
+def test_roles_are_guessed_by_foreign_keys_by_names_and_by_rows(empty: URL, tmp_path: Path) -> None:
+    make(
+        empty,
+        "CREATE TABLE customers (id integer NOT NULL PRIMARY KEY)",
+        "CREATE TABLE treatments (id integer NOT NULL PRIMARY KEY, title varchar(20))",
+        "CREATE TABLE appointments (id integer NOT NULL PRIMARY KEY, who integer, "
+        "treatment_id integer, state varchar(20), price decimal(8, 2), currency varchar(3), "
+        "FOREIGN KEY (who) REFERENCES customers (id))",
+        "CREATE TABLE payments (id integer NOT NULL PRIMARY KEY, appointment_id integer, "
+        "status varchar(20), amount decimal(8, 2), currency_code varchar(3), "
+        "payment_method varchar(9))",
+        "INSERT INTO appointments VALUES (1, NULL, NULL, 'Canceled', NULL, NULL)",
+        "INSERT INTO appointments VALUES (2, NULL, NULL, 'completed', NULL, NULL)",
+        "INSERT INTO payments VALUES (1, NULL, 'captured', NULL, NULL, NULL)",
+        "INSERT INTO payments VALUES (2, NULL, 'refunded', NULL, NULL, NULL)",
+    )
+
+    declared = guessed(empty, tmp_path)
+
+    assert declared["bookings"].roles == {
+        "user": "who",
+        "service": "treatment_id",
+        "status": "state",
+        "amount": "price",
+        "currency": "currency",
+    }
+    assert declared["bookings"].statuses == {"cancelled": ["Canceled"]}
+    assert declared["payments"].roles == {
+        "booking": "appointment_id",
+        "status": "status",
+        "amount": "amount",
+        "currency": "currency_code",
+        "method": "payment_method",
+    }
+    assert declared["payments"].statuses == {"paid": ["captured"], "refunded": ["refunded"]}
+    assert declared["services"].roles == {"name": "title"}
+    text_ = guessed_text(empty)
+    assert 'roles.user = "who"  # a foreign key to the users' in text_
+    assert 'roles.amount = "price"  # by its name' in text_
+
+
+def test_roles_that_several_columns_may_have_are_not_guessed(empty: URL, tmp_path: Path) -> None:
+    make(
+        empty,
+        "CREATE TABLE customers (id integer NOT NULL PRIMARY KEY)",
+        "CREATE TABLE rentals (id integer NOT NULL PRIMARY KEY, user_id integer, "
+        "customer_id integer, amount varchar(9), status integer, total_tax decimal(8, 2))",
+    )
+    assert guessed(empty, tmp_path)["bookings"].roles == {}
+
+
 def test_the_key_of_a_view_is_tried_on_its_rows(empty: URL, tmp_path: Path) -> None:
     make(
         empty,
