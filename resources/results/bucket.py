@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 if TYPE_CHECKING:
@@ -69,6 +69,15 @@ class Bucket:
                     chunk_size=WRITE_BYTES,
                     max_concurrency=WRITES_AT_ONCE,
                 )
+
+    def write_once(self, name: str, content: bytes) -> bool:
+        """An object that S3 takes only where there is none (If-None-Match)."""
+        try:
+            with _told_as_os_errors():
+                obstore.put(self._writes, name, content, mode="create")
+        except FileExistsError:
+            return False
+        return True
 
     def read(self, name: str) -> bytes:
         """The object's content."""
@@ -155,5 +164,7 @@ def _store(bucket: str, prefix: str, seconds: int, retries: int) -> S3Store:
 def _told_as_os_errors() -> Iterator[None]:
     try:
         yield
+    except AlreadyExistsError as error:
+        raise FileExistsError from error
     except BaseError as error:
         raise OSError(str(error)) from error

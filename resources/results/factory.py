@@ -5,6 +5,7 @@ from pathlib import Path
 from resources.errors import Unavailable
 from resources.results.failures import reason_of
 from resources.results.local_folder import LocalFolder
+from resources.results.location import BucketLocation
 from resources.results.result_store import ResultStore
 from resources.results.storage import Storage
 from resources.settings import Settings
@@ -17,14 +18,18 @@ def result_store(settings: Settings) -> ResultStore:
         Unavailable: The environment does not say how to reach it; the message is the operator's.
     """
     try:
-        return ResultStore(_storage(settings))
+        return ResultStore(storage_at(settings.results, settings))
     except OSError as error:
         msg = f"The result storage cannot be used: {reason_of(error)}"
         raise Unavailable(msg) from error
 
 
-def _storage(settings: Settings) -> Storage:
-    location = settings.results
+def storage_at(location: Path | BucketLocation, settings: Settings) -> Storage:
+    """The storage at ``location``.
+
+    Raises:
+        OSError: The environment does not say how to reach it.
+    """
     if isinstance(location, Path):
         return LocalFolder(location)
     from resources.results.bucket import Bucket  # noqa: PLC0415 - where results lie in one

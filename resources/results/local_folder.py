@@ -2,6 +2,7 @@
 
 import errno
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,10 +30,12 @@ class LocalFolder:
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def make_folder(self, folder: str) -> None:
-        """Make ``folder`` below the root."""
+        """Make ``folder`` below the root; it is there still when the machine has lost its power."""
         path = self._root / folder
         path.parent.mkdir(exist_ok=True)
         path.mkdir()
+        _sync_folder(path.parent)
+        _sync_folder(self._root)
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
@@ -45,6 +48,23 @@ class LocalFolder:
             os.fsync(file.fileno())
         unfinished.replace(path)
         _sync_folder(path.parent)
+
+    def write_once(self, name: str, content: bytes) -> bool:
+        """A file beside its later name, which a hard link gives it: that is never there twice."""
+        path = self._root / name
+        own = path.with_name(f"{path.name}.{secrets.token_hex(4)}{UNFINISHED_SUFFIX}")
+        try:
+            with own.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            path.hardlink_to(own)
+        except FileExistsError:
+            return False
+        finally:
+            own.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+        return True
 
     def read(self, name: str) -> bytes:
         """The file's content."""

@@ -27,6 +27,12 @@ class Storage(Protocol):
         Where the block ends in an error, the name stays as it was.
         """
 
+    def write_once(self, name: str, content: bytes) -> bool:
+        """Make a small file, whole and for good, unless there is one; whether it was made.
+
+        Of several that try at the same time, one does.
+        """
+
     def read(self, name: str) -> bytes:
         """The content of a small file."""
 

@@ -388,3 +388,19 @@ def test_a_folder_that_is_gone_fails_the_task(local: LocalPlace) -> None:
     (attempt,) = attempts(local.store, (7, "run-1"))
     attempt.discard()
     assert_fails(lambda: write(attempt, "a.csv", b"one"), lambda: attempt.write_checkpoint({}))
+
+
+def test_the_names_of_a_new_folder_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+    fsync = os.fsync
+
+    def and_note(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", and_note)
+    LocalFolder(tmp_path).make_folder("7/run-1")
+
+    assert set(synced) == {each.stat().st_ino for each in (tmp_path, tmp_path / "7")}

@@ -1,0 +1,1 @@
+"""What a cleanup of a dataset does: plans, archives, deletes."""
