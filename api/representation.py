@@ -30,10 +30,11 @@ class Representation:
         return f"{COLLECTION}{task.id}/"
 
     def expires_at(self, task: Task) -> datetime | None:
-        """When a completed task's result is past its retention."""
+        """When a completed task's result is past its retention, or was removed because it was."""
         if task.status is not Status.COMPLETED or task.finished_at is None:
             return None
-        return expiry(task.finished_at, self._retention)
+        due = expiry(task.finished_at, self._retention)
+        return due if task.swept_at is None else min(due, task.swept_at)
 
     def task(self, task: Task, base_url: str) -> dict[str, Any]:
         """The whole task."""

@@ -102,6 +102,7 @@ class Task:
     heartbeat_at: datetime | None
     finished_at: datetime | None
     cancel_requested_at: datetime | None
+    swept_at: datetime | None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", Status(self.status))  # a row has the text

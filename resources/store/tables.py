@@ -68,7 +68,7 @@ tasks = Table(
     Column("heartbeat_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("cancel_requested_at", UtcDateTime),
-    # When nothing was left of a cancelled or failed task: no live run, no partial file.
+    # When nothing was left of a finished task: no live run, no partial file, no expired result.
     Column("swept_at", UtcDateTime),
     UniqueConstraint("owner", "idempotency_key"),
     UniqueConstraint("run_id"),
@@ -96,6 +96,9 @@ TO_STOP = and_(
     tasks.c.swept_at.is_(None),
 )
 TO_SWEEP = and_(_is("failed"), tasks.c.swept_at.is_(None))
+# And what retention looks at.
+WITH_RESULT = and_(_is("completed"), tasks.c.swept_at.is_(None))
+FINISHED = _is("completed", "failed", "cancelled")
 
 
 def _partial_index(name: str, which: ColumnElement[bool], *columns: str) -> None:
@@ -113,6 +116,8 @@ _partial_index("waiting_of_kind", WAITING, "owner", "priority", "task_type", "tu
 _partial_index("in_flight", IN_FLIGHT, "status", "priority", "handed_over_at", "id")
 _partial_index("to_stop", TO_STOP, "id")
 _partial_index("to_sweep", TO_SWEEP, "id")
+_partial_index("with_result", WITH_RESULT, "finished_at")
+_partial_index("finished", FINISHED, "finished_at")
 
 turns = Table(
     "turns",

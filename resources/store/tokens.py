@@ -81,7 +81,7 @@ class TokenStore:
             UnusableOwner: The owner's name is empty, too long or not printable.
             Unavailable: The database does not answer.
         """
-        _check_owner(owner)
+        check_owner(owner)
         token = PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
         at = now()
         row = {
@@ -158,7 +158,12 @@ def token_digest(token: str) -> str:
     return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
 
 
-def _check_owner(owner: str) -> None:
+def check_owner(owner: str) -> None:
+    """See that ``owner`` is a name that tasks can belong to.
+
+    Raises:
+        UnusableOwner: It is empty, too long, not printable, or means something else.
+    """
     if owner == DAGSTER_OWNER:
         msg = f'"{DAGSTER_OWNER}" owns the runs that are started in Dagster; admins see them.'
         raise UnusableOwner(msg)

@@ -6,6 +6,7 @@ import pkgutil
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -18,6 +19,7 @@ from resources.store.attempts import AttemptStore
 from resources.store.handover import HandoverStore
 from resources.store.models import Principal, Role, Status
 from resources.store.parts import PartStore
+from resources.store.retention import RetentionStore
 from resources.store.tables import metadata
 from resources.store.tasks import IDEMPOTENCY_KEY_LIFETIME, Submission, TaskStore
 from resources.store.tokens import TokenStore
@@ -34,6 +36,7 @@ from tests.support.breaks import (
 )
 
 ALICE = Principal("alice", Role.USER)
+DAY = timedelta(days=1)
 RESULT = {"rows": 7, "bytes": 100, "files": 1, "folder": "1/run"}
 FAILURE = TaskFailed("source_unavailable", "Submit the task again later.", retryable=True)
 
@@ -78,6 +81,19 @@ def mark_swept(rows: Rows) -> Write:
     return partial(HandoverStore(rows.engine).mark_swept, task)
 
 
+def retention(rows: Rows) -> RetentionStore:
+    task = rows.submit()
+    rows.set(task, status=Status.FAILED, finished_at=now(), swept_at=now())
+    return RetentionStore(rows.engine, now() + DAY, now() + DAY)
+
+
+def mark_removed(rows: Rows) -> Write:
+    task = rows.submit()
+    rows.set(task, status=Status.COMPLETED, finished_at=now(), result=RESULT)
+    store = RetentionStore(rows.engine, now() + DAY, now() + DAY)
+    return partial(store.mark_removed, store.expired_results(1))
+
+
 def see(rows: Rows) -> Write:
     return partial(PartStore(rows.engine).seen, "dispatcher")
 
@@ -114,6 +130,8 @@ WRITES: dict[str, Callable[[Rows], Write]] = {
     "HandoverStore.mark_handed_over": mark_handed_over,
     "HandoverStore.give_up": give_up,
     "HandoverStore.mark_swept": mark_swept,
+    "RetentionStore.mark_removed": mark_removed,
+    "RetentionStore.forget": lambda rows: partial(retention(rows).forget, 10),
     "PartStore.seen, for the first time": see,
     "PartStore.seen, again": see_again,
     "TokenStore.create": lambda rows: partial(TokenStore(rows.engine).create, "alice"),

@@ -253,7 +253,7 @@ def test_task_of_higher_priority_comes_before_what_dagster_has_of_a_lower_one(
     assert [queue.position(task.id) for task in (high, normal, later, low)] == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("status", set(Status) - {Status.PENDING})
+@pytest.mark.parametrize("status", sorted(set(Status) - {Status.PENDING}))
 def test_only_a_pending_task_has_a_position(queue: Queue, rows: Rows, status: Status) -> None:
     task, other = queue.submit("alice"), queue.submit("alice")
     rows.set(task, status=status, handed_over_at=now())
