@@ -1,0 +1,1 @@
+"""What the rows of all datasets together say: figures for analyses and reports."""
