@@ -1,4 +1,4 @@
-"""``make demo``: the whole way of a task, from an empty folder to the first rows of its file."""
+"""``make demo``: the whole way of a task, from an empty folder to rows of a file, and a report."""
 
 import hashlib
 import json
@@ -40,6 +40,13 @@ EXAMPLE = {
     "date_from": "2024-01-01T00:00:00Z",
     "date_to": "2024-12-31T23:59:59Z",
 }
+# The last month of the demo source.
+REPORT = {
+    "task_type": "report_generation",
+    "date_from": "2025-12-01T00:00:00Z",
+    "date_to": "2025-12-31T23:59:59Z",
+}
+PAGE = "report.html"
 
 
 class DemoFailed(WorkersError):
@@ -152,21 +159,34 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 def _show(settings: Settings, base_url: str) -> None:
     client = Client(base_url, fresh_token(settings, OWNER, TOKEN_LIFETIME))
-    click.echo(f"\nPOST {base_url}/api/v1/workers/\n{json.dumps(EXAMPLE, indent=2)}\n")
-    task = client.call("POST", "/api/v1/workers/", EXAMPLE)
+    manifest, folder = _do(client, settings, EXAMPLE, "Exporting")
+    _print_rows(folder / manifest["files"][0]["name"], manifest["rows"])
+    manifest, folder = _do(client, settings, REPORT, "Reporting")
+    files = ", ".join(file["name"] for file in manifest["files"])
+    click.echo(f"\nA report on December 2025 ({files}).")
+    click.echo(f"Open it in a browser: {_shown(folder / PAGE)}")
+    click.echo('"make up" keeps the service running, with Dagster\'s UI.')
+
+
+def _do(
+    client: Client, settings: Settings, body: Mapping[str, Any], doing: str
+) -> tuple[Mapping[str, Any], Path]:
+    """Submit a task, follow it, download its files: their manifest, and where they lie."""
+    click.echo(f"\nPOST /api/v1/workers/\n{json.dumps(body, indent=2)}\n")
+    task = client.call("POST", "/api/v1/workers/", body)
     click.echo(f"Task {task['id']} is {task['status']}.")
-    _follow(client, task["id"])
+    _follow(client, task["id"], doing)
     manifest = client.call("GET", f"/api/v1/workers/{task['id']}/result/")
     folder = settings.home / "downloads" / str(task["id"])
     for file in manifest["files"]:
         _download(client, file, folder)
-    _print_rows(folder / manifest["files"][0]["name"], manifest["rows"])
+    return manifest, folder
 
 
-def _follow(client: Client, task_id: int) -> None:
+def _follow(client: Client, task_id: int, doing: str) -> None:
     """Show a bar until the task is completed."""
     deadline = time.monotonic() + TASK_SECONDS
-    with tqdm(desc="Exporting", unit=" rows", file=sys.stdout, mininterval=0, ascii=" =") as bar:
+    with tqdm(desc=doing, unit=" rows", file=sys.stdout, mininterval=0, ascii=" =") as bar:
         while time.monotonic() < deadline:
             status = client.call("GET", f"/api/v1/workers/{task_id}/status/")
             bar.total = status["progress"]["total"]
@@ -197,7 +217,6 @@ def _print_rows(path: Path, rows: int) -> None:
     with pd.option_context("display.width", 120, "display.max_columns", None):
         click.echo(f"\n{frame.head(SHOWN_ROWS).to_string(index=False)}")
     click.echo(f"\n{rows} rows, {path.stat().st_size} bytes: {_shown(path)}")
-    click.echo('"make up" keeps the service running, with Dagster\'s UI.')
 
 
 def _shown(path: Path) -> str:

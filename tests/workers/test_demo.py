@@ -22,7 +22,7 @@ def run(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_demo_prints_rows_and_where_they_lie(tmp_path: Path) -> None:
+def test_the_demo_prints_rows_and_makes_a_report_and_says_where_they_lie(tmp_path: Path) -> None:
     assert run("workers", "seed", "--bookings", "2000", home=tmp_path).returncode == 0
 
     shown = run("workers.demo", home=tmp_path)
@@ -37,6 +37,11 @@ def test_the_demo_prints_rows_and_where_they_lie(tmp_path: Path) -> None:
         (count,) = db.execute(f"SELECT count(*) FROM '{path}'").fetchone() or (0,)
     assert line.startswith(f"{count} rows, ")
     assert count > 0
+    assert "Reporting: 100%" in shown.stdout
+    (line,) = [line for line in shown.stdout.splitlines() if line.startswith("Open it")]
+    page = Path(line.split(": ")[1])
+    assert "Bookings and revenue: December 2025" in page.read_text()
+    assert (page.parent / "report.xlsx").stat().st_size > 1_000
 
 
 def test_a_demo_that_cannot_start_says_why(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Reports: from the figures of two windows to files that people read."""
