@@ -1,6 +1,6 @@
 """The job of ``bookings_export``."""
 
-from pipelines.export_assets import export_definitions
+from pipelines.export_jobs import export_definitions
 from resources.task_types.bookings_export import TASK_TYPE
 
 DEFINITIONS = export_definitions(TASK_TYPE)

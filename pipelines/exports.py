@@ -8,7 +8,8 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property, partial
 from typing import Any
 
@@ -19,11 +20,11 @@ from sqlalchemy.exc import InvalidRequestError
 
 from pipelines.journal import Journal
 from pipelines.parts import PartWriter
-from pipelines.run_control import Progress, RunControl, patiently
+from pipelines.publishing import manifest_of, publish, writing_result
+from pipelines.run_control import Progress, RunControl
 from resources.ahead import Ahead
 from resources.errors import (
     AttemptInterrupted,
-    AttemptSuperseded,
     SourceAway,
     SourceUnavailable,
     TaskFailed,
@@ -33,8 +34,9 @@ from resources.requests import TaskRequest
 from resources.results import AttemptFolder
 from resources.source.columns import Mask
 from resources.source.connection import cancel_query, snapshot
-from resources.source.indexes import slow_reads
+from resources.source.indexes import indexes_of
 from resources.source.masking import Masking
+from resources.source.newest import Newest, newest_row
 from resources.source.query import Selection
 from resources.source.reader import arrow_schema, check_spelling, read_batches
 from resources.store.attempts import AttemptStore
@@ -49,10 +51,33 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export came to: the manifest, and how long it took."""
+    """What an export came to.
+
+    Attributes:
+        manifest: What was published.
+        newest: The date of the newest row of the dataset, whatever was selected; None: there is
+            none, or only reading the whole table would tell.
+        seconds: How long it took.
+    """
 
     manifest: dict[str, Any]
+    newest: datetime | None
     seconds: float
+
+
+class CountMismatch(TaskFailed):
+    """Other rows were written than the source counts. Nothing was published."""
+
+    def __init__(self, written: int, counted: int) -> None:
+        """See the class."""
+        super().__init__(
+            "count_mismatch",
+            f"{written} rows were written, but the source counts {counted} in the same snapshot. "
+            "Nothing was published.",
+            retryable=True,
+        )
+        self.written = written
+        self.counted = counted
 
 
 @dataclass(frozen=True)
@@ -84,22 +109,29 @@ class Export:
             AttemptSuperseded: The task was cancelled or given to another run.
         """
         started = time.monotonic()
-        try:
+        with writing_result(self.folder, keeps_after=self._is_to_go_on_after):
             journal = self._begin()
-            self._warn_of_slow_reads()
+            sees_all = self._sees_all(journal)
+            newest = self._look_around(for_newest=not sees_all)
             manifest = self._write_files(journal)
             self.folder.write_manifest(manifest)
-        except BaseException as error:
-            if not self._is_to_go_on_after(error):
-                self.folder.discard()
-            raise
-        self._publish(manifest)
-        self.folder.remove_other_attempts()
-        return Exported(manifest, time.monotonic() - started)
+        publish(manifest, self.folder, self.attempt)
+        newest = self._seen.instant if sees_all else newest
+        return Exported(manifest, newest, time.monotonic() - started)
 
     @cached_property
     def _options(self) -> ExportOptions:
         return ExportOptions.model_validate(self.request.options)
+
+    @cached_property
+    def _seen(self) -> Newest:
+        return Newest(self.selection.dataset)
+
+    def _sees_all(self, journal: Journal) -> bool:
+        """Whether every row's date goes by, so that nobody need be asked for the newest."""
+        selection = self.selection
+        dates = selection.dataset.date_column
+        return dates in selection.columns and selection.is_whole and not journal.rows
 
     @property
     def _resumes(self) -> bool:
@@ -126,28 +158,27 @@ class Export:
         """Whether another attempt may go on after what is finished: this one was stopped."""
         return self._resumes and isinstance(error, Unavailable | AttemptInterrupted)
 
-    def _warn_of_slow_reads(self) -> None:
-        """Tell which indexes are missing, in a transaction apart: a refusal would end it."""
-        selection = self.selection
+    def _look_around(self, *, for_newest: bool) -> datetime | None:
+        """Tell which indexes are missing; returns when the newest row is of, where that is wanted.
+
+        In a transaction apart: a refusal would end it.
+        """
+        selection, newest = self.selection, None
         of_window = selection.date_from is not None or selection.date_to is not None
+        slow: list[str] = []
         try:
             with self._source() as connection:
-                slow = slow_reads(connection, selection.dataset, of_window=of_window)
+                indexes = indexes_of(connection, selection.dataset)
+                slow = indexes.slow_reads(of_window=of_window)
+                if for_newest:
+                    newest = newest_row(connection, indexes)
         except SourceAway:
             raise  # nor would it answer what comes next
         except (SourceUnavailable, InvalidRequestError):
-            return  # it need not tell
+            pass  # it need not tell
         for each in slow:
             self.warn(f"{selection.dataset.name}: {each}")
-
-    def _publish(self, manifest: dict[str, Any]) -> None:
-        """Publish; the files go only where it is certain that they are not published."""
-        result = _result(manifest, self.folder)
-        try:
-            patiently(lambda: self.attempt.publish(result))
-        except AttemptSuperseded:
-            self.folder.discard()
-            raise
+        return newest
 
     def _write_files(self, journal: Journal) -> dict[str, Any]:
         rest = replace(self._carried(), after=journal.last_key)
@@ -169,18 +200,15 @@ class Export:
         finally:
             writer.abandon()
         if journal.rows != total:
-            raise _count_mismatch(journal.rows - done, total - done)
-        return {
-            "rows": total,
-            "bytes": sum(file.bytes for file in files),
-            "files": [asdict(file) for file in files],
-            "schema": self._described(),
-            "spreadsheet_safe": self._options.spreadsheet_safe,
-            "filters": self.request.filters,
-            "date_from": self.request.date_from,
-            "date_to": self.request.date_to,
-            "snapshots": journal.snapshots(),
-        }
+            raise CountMismatch(journal.rows - done, total - done)
+        return manifest_of(
+            self.request,
+            files,
+            rows=total,
+            snapshots=journal.snapshots(),
+            schema=self._described(),
+            spreadsheet_safe=self._options.spreadsheet_safe,
+        )
 
     def _carried(self) -> Selection:
         """What is read: where another attempt may go on, the key too, whatever is exported."""
@@ -229,6 +257,7 @@ class Export:
         rows = frame_rows(self.request.batch_size)
         for batch in read_batches(connection, selection, rows, self.masking, count):
             self.control.raise_if_stopped()
+            self._seen.see(batch)
             yield to_frame(batch)
 
 
@@ -241,21 +270,3 @@ def to_frame(batch: pa.RecordBatch) -> pd.DataFrame:
     """``batch`` as a pandas frame whose columns keep their Arrow types."""
     frame: pd.DataFrame = batch.to_pandas(types_mapper=pd.ArrowDtype, use_threads=False)
     return frame
-
-
-def _result(manifest: dict[str, Any], folder: AttemptFolder) -> dict[str, Any]:
-    return {
-        "rows": manifest["rows"],
-        "bytes": manifest["bytes"],
-        "files": len(manifest["files"]),
-        "folder": folder.name,
-    }
-
-
-def _count_mismatch(written: int, counted: int) -> TaskFailed:
-    return TaskFailed(
-        "count_mismatch",
-        f"{written} rows were written, but the source counts {counted} in the same snapshot. "
-        "Nothing was published.",
-        retryable=True,
-    )

@@ -1,7 +1,8 @@
 """What a task type's job does: takes its run config, does the task, and tells how it ended."""
 
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from enum import Enum
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -9,21 +10,25 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from dagster import (
     AssetExecutionContext,
     Config,
+    DagsterRun,
     Failure,
     MaterializeResult,
-    MetadataValue,
     RetryRequested,
-    TableColumn,
-    TableSchema,
 )
 from pydantic import BaseModel, Field, create_model
 from pydantic.fields import FieldInfo
-from sqlalchemy.exc import SQLAlchemyError
 
-from pipelines.exports import Export, Exported
+from pipelines.assignments import Assignment
+from pipelines.dagster_log import (
+    about_task,
+    failed_check_in_log,
+    history_of,
+    warning_in_log,
+    with_all_checks,
+)
 from pipelines.run_control import RunControl, patiently
 from resources.engine.interrupt import end_as_cancelled, end_as_interrupted, interrupts_noted
-from resources.engine.names import task_type_of
+from resources.engine.names import has_parameters, parameters_of, task_type_of
 from resources.engine.storage import state_engine
 from resources.errors import (
     AttemptInterrupted,
@@ -34,16 +39,14 @@ from resources.errors import (
     SourceRefused,
     SourceUnavailable,
     TaskFailed,
-    Unavailable,
 )
 from resources.processes import die_with_parent
-from resources.requests import TaskRequest, parse_request, select_rows
+from resources.requests import TaskRequest, parse_request
 from resources.results.factory import result_store
-from resources.settings import load_settings
+from resources.settings import Settings, load_settings
 from resources.source.catalog import Catalog
 from resources.source.connection import connect_source
 from resources.source.declarations import load_declarations
-from resources.source.masking import load_masking
 from resources.store.attempts import AttemptStore
 from resources.store.models import Task
 from resources.task_types.base import TaskType
@@ -59,6 +62,11 @@ SOURCE_REFUSED = (
     "The source database refused the query, or failed in it. The operator finds the reason in the "
     "source's log."
 )
+NOT_TOLD = "the job did not tell."
+PUBLISHED_BEFORE = "the result was published by an earlier attempt, which ended before its checks."
+
+Work = Callable[[Assignment], MaterializeResult[Any]]
+"""Does a task, publishes its result, and tells Dagster's asset graph of it."""
 
 
 def config_model(task_type: TaskType) -> type[Config]:
@@ -79,9 +87,15 @@ def _config_fields(model: type[BaseModel]) -> dict[str, Any]:
 def _config_field(field: FieldInfo) -> tuple[Any, Any]:
     """The field for Dagster: it checks the plain type; the request's model checks the rest."""
     default = field.get_default(call_default_factory=True)
-    if isinstance(default, Enum):
-        default = default.value
-    return (_plain(field.annotation), Field(default=default, description=field.description))
+    told = Field(default=_value(default), description=field.description)
+    return (_plain(field.annotation), told)
+
+
+def _value(default: Any) -> Any:
+    """``default`` with texts for enums."""
+    if isinstance(default, list):
+        return [_value(each) for each in default]
+    return default.value if isinstance(default, Enum) else default
 
 
 def _plain(annotation: Any) -> Any:
@@ -90,19 +104,22 @@ def _plain(annotation: Any) -> Any:
         return _plain(get_args(annotation)[0])
     if isinstance(annotation, UnionType) or get_origin(annotation) is Union:
         return Union[tuple(_plain(each) for each in get_args(annotation))]  # noqa: UP007
+    if get_origin(annotation) is list:
+        (each,) = get_args(annotation)
+        return list[_plain(each)]  # type: ignore[misc]
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return str
     return annotation
 
 
-def run_export(
-    task_type: TaskType, context: AssetExecutionContext, config: Config
+def run_task(
+    task_type: TaskType, context: AssetExecutionContext, config: Config, work: Work
 ) -> MaterializeResult[Any]:
-    """Do the task of this run. A task whose result stands already is left as it is."""
+    """Do the task of this run by ``work``. One whose result stands already is left as it is."""
     die_with_parent()
     if task_type_of(context.run) != task_type.name:
         raise Failure(
-            description="One run makes one result: materialize the exports one by one, or launch "
+            description="One run makes one result: materialize the assets one by one, or launch "
             "the job of each.",
             allow_retries=False,
         )
@@ -111,33 +128,50 @@ def run_export(
     with interrupts_noted() as interrupted, _failures_told(context, attempt, interrupted):
         task = patiently(attempt.claim)
         if task.result is not None:
-            return MaterializeResult(metadata={"task": task.id, "rows": task.result["rows"]})
+            return _as_published(context, task, settings)
         source = connect_source(settings.source)
         catalog = Catalog(source, load_declarations(settings.datasets), check_keys=False)
-        body = {"task_type": task_type.name, **config.model_dump(exclude_none=True)}
+        body = {"task_type": task_type.name, **_parameters(task_type, context.run, config)}
+        started = time.monotonic()
         with RunControl(attempt, interrupted) as control:
-            request = parse_request(body, catalog)
-            export = Export(
-                request=request,
-                selection=select_rows(request, catalog),
-                source=source,
-                masking=load_masking(settings),
-                folder=result_store(settings).attempt(task.id, context.run_id),
-                attempt=attempt,
-                control=control,
-                warn=_warning_in_log(context),
+            made = work(
+                Assignment(
+                    task=task,
+                    request=parse_request(body, catalog),
+                    catalog=catalog,
+                    source=source,
+                    settings=settings,
+                    folder=result_store(settings).attempt(task.id, context.run_id),
+                    attempt=attempt,
+                    control=control,
+                    warn=warning_in_log(context),
+                    history=history_of(context),
+                    fails_check=failed_check_in_log(context),
+                )
             )
-            return MaterializeResult(metadata=_metadata(task, export.run()))
+        seconds = round(time.monotonic() - started, 3)
+        return MaterializeResult(
+            metadata={"seconds": seconds, **about_task(task, settings), **(made.metadata or {})},
+            check_results=with_all_checks(context, made.check_results or (), NOT_TOLD),
+        )
 
 
-def _warning_in_log(context: AssetExecutionContext) -> Callable[[str], None]:
-    """Writes warnings into the run's event log; no run fails because that cannot be written."""
+def _parameters(task_type: TaskType, run: DagsterRun, config: Config) -> dict[str, Any]:
+    """The run's config; where nobody gave one, the example of its type."""
+    if has_parameters(run, task_type.name):
+        return config.model_dump(exclude_none=True)
+    return parameters_of(run, task_type.name)
 
-    def warn(warning: str) -> None:
-        with suppress(Unavailable, SQLAlchemyError):
-            context.log.warning(warning)
 
-    return warn
+def _as_published(
+    context: AssetExecutionContext, task: Task, settings: Settings
+) -> MaterializeResult[Any]:
+    """Of a task whose result another attempt published, and did not live to tell."""
+    rows = task.result["rows"] if task.result else 0
+    return MaterializeResult(
+        metadata={**about_task(task, settings), "rows": rows},
+        check_results=with_all_checks(context, (), PUBLISHED_BEFORE),
+    )
 
 
 @contextmanager
@@ -179,24 +213,3 @@ def _as_task_failure(error: Exception) -> TaskFailed:
         case _:
             detail = "The dataset's declaration does not fit the source. Tell the operator."
             return TaskFailed("dataset_unusable", detail, retryable=False)
-
-
-def _metadata(task: Task, exported: Exported) -> dict[str, Any]:
-    manifest = exported.manifest
-    columns = [
-        TableColumn(each["name"], each["type"], description=_about_mask(each.get("mask")))
-        for each in manifest["schema"]
-    ]
-    return {
-        "task": task.id,
-        "rows": manifest["rows"],
-        "bytes": manifest["bytes"],
-        "parts": len(manifest["files"]),
-        "seconds": round(exported.seconds, 3),
-        "dagster/column_schema": MetadataValue.table_schema(TableSchema(columns)),
-        "dagster/row_count": manifest["rows"],
-    }
-
-
-def _about_mask(mask: str | None) -> str | None:
-    return None if mask is None else f"Masked: {mask}"

@@ -38,6 +38,7 @@ class Journal:
     Attributes:
         parts: Those that are finished, in the order of their rows.
         taken_at: When the snapshot was taken from which the rows are now (RFC 3339).
+        stem: What the parts' names begin with.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class Journal:
         folder: AttemptFolder,
         origin: str = "",
         key: Sequence[Column] = (),
+        *,
+        stem: str = "part",
     ) -> None:
         """See the class.
 
@@ -52,7 +55,9 @@ class Journal:
             folder: Where the parts are.
             origin: What the rows are of, and how they are written: who goes on must have the same.
             key: The columns of the key, where another run may go on; its values are noted then.
+            stem: What the parts' names begin with.
         """
+        self.stem = stem
         self._folder = folder
         self._origin = origin
         self._key = key

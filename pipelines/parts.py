@@ -125,7 +125,7 @@ class PartWriter:
                 raise _Abandoned
 
     def _begin(self) -> _OpenPart:
-        name = f"part-{len(self._journal.parts) + 1:05d}{_suffix(self._options)}"
+        name = f"{self._journal.stem}-{len(self._journal.parts) + 1:05d}{_suffix(self._options)}"
         closing = ExitStack()
         file = closing.enter_context(self._folder.writing(name))
         part = _OpenPart(name, file, _encoder(file, self._schema, self._options), closing)

@@ -1,6 +1,6 @@
 """The job of ``users_export``."""
 
-from pipelines.export_assets import export_definitions
+from pipelines.export_jobs import export_definitions
 from resources.task_types.users_export import TASK_TYPE
 
 DEFINITIONS = export_definitions(TASK_TYPE)

@@ -9,7 +9,8 @@
      ├─ NotFound
      │   ├─ TaskNotFound
      │   ├─ PageOutOfRange
-     │   └─ ResultFileNotFound
+     │   ├─ ResultFileNotFound
+     │   └─ ArchiveNotFound
      ├─ Conflict
      │   ├─ TaskNotCancellable
      │   ├─ IdempotencyKeyReused
@@ -19,7 +20,9 @@
      │   └─ SourceUnavailable
      │       ├─ SourceAway        it cannot be reached, or answers nobody now
      │       └─ SourceRefused     it answers, and does not carry out the query
+     ├─ ArchiveDamaged        files of an archive are not what its manifest says
      ├─ DeclarationError      datasets.toml does not fit the source
+     ├─ ScheduleError         schedules.toml has something unusable
      ├─ AttemptSuperseded     this run no longer holds its task
      │   └─ AttemptInterrupted    this run's process was asked to end
      └─ TaskFailed            ends a run; becomes the task's ``error``
@@ -88,6 +91,10 @@ class ResultFileNotFound(NotFound):
     """The result has no file of that name."""
 
 
+class ArchiveNotFound(NotFound):
+    """The task has no archive."""
+
+
 class Conflict(WorkersError):
     """The request does not fit the state of things."""
 
@@ -124,8 +131,16 @@ class SourceRefused(SourceUnavailable):
     """The source database answers, but refuses a query, or fails in it."""
 
 
+class ArchiveDamaged(WorkersError):
+    """A file of an archive is missing, or is not what its manifest says."""
+
+
 class DeclarationError(WorkersError):
     """The dataset declarations do not fit the source; says what to write instead."""
+
+
+class ScheduleError(WorkersError):
+    """The declared schedules are unusable; one line for each finding, with what to write."""
 
 
 class AttemptSuperseded(WorkersError):

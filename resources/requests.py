@@ -4,7 +4,7 @@ The API checks what clients send; a run checks its run config, which somebody ma
 Dagster's UI, with the same code.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from resources.errors import FieldError, InvalidRequest
 from resources.source.catalog import Catalog
+from resources.source.columns import Column
 from resources.source.dataset import Dataset
 from resources.source.filters import parse_filters
 from resources.source.query import Selection
@@ -91,11 +92,68 @@ def parse_request(body: Mapping[str, Any], catalog: Catalog) -> TaskRequest:
     task_type = REGISTRY.get(str(body.get("task_type")))
     if task_type is not None:
         options = _options(task_type, body.get("options"), errors)
-        dataset = catalog.dataset(task_type.dataset)
-        errors += _dataset_errors(body, dataset, task_type)
+        undeclared = _undeclared_errors(task_type, options, catalog)
+        datasets = [] if undeclared else _chosen(task_type, options, catalog)
+        errors += undeclared
+        errors += _dataset_errors(body, datasets, task_type)
+        if request is not None and options is not None:
+            errors += options.errors(request, datasets)
     if errors or request is None or task_type is None or options is None:
         raise InvalidRequest(errors)
     return request.model_copy(update={"options": options.told()})
+
+
+def example_parameters(task_type: TaskType) -> dict[str, Any]:
+    """What a run of ``task_type`` does that is started in Dagster without any config."""
+    options = task_type.options.model_validate(dict(task_type.example))
+    return {
+        "batch_size": DEFAULT_BATCH_SIZE,
+        "filters": {},
+        "options": options.model_dump(mode="json", exclude_none=True),
+    }
+
+
+def body_errors(body: Mapping[str, Any]) -> list[FieldError]:
+    """What of a request is wrong whatever the datasets are."""
+    errors: list[FieldError] = []
+    _shape(body, errors)
+    task_type = REGISTRY.get(str(body.get("task_type")))
+    if task_type is not None:
+        _options(task_type, body.get("options"), errors)
+    return errors + _date_errors(body, [])
+
+
+def chosen_datasets(request: TaskRequest, catalog: Catalog) -> list[Dataset]:
+    """The datasets that ``request``, which was checked, is about.
+
+    Raises:
+        DeclarationError: One is not declared as the source has it.
+        SourceUnavailable: The source does not answer.
+    """
+    options = request.type.options.model_validate(request.options)
+    return _chosen(request.type, options, catalog)
+
+
+def _chosen(task_type: TaskType, options: Options | None, catalog: Catalog) -> list[Dataset]:
+    declared = catalog.declared(task_type.datasets)
+    if options is None:  # only a type with a single one leaves no choice
+        names: Sequence[str] = declared if len(task_type.datasets) == 1 else ()
+    else:
+        names = options.chosen(declared)
+    return [catalog.dataset(name) for name in names]
+
+
+def _undeclared_errors(
+    task_type: TaskType, options: Options | None, catalog: Catalog
+) -> list[FieldError]:
+    """What is chosen by name and not declared, where others are."""
+    declared = catalog.declared(task_type.datasets)
+    chosen = declared if options is None else options.chosen(declared)
+    unknown = ", ".join(name for name in chosen if name not in declared)
+    if not unknown:
+        return []
+    detail = f"The service has no such dataset: {unknown}."
+    return [FieldError(task_type.options.names_datasets_at, "undeclared_dataset", detail)]
 
 
 def select_rows(request: TaskRequest, catalog: Catalog) -> Selection:
@@ -106,14 +164,25 @@ def select_rows(request: TaskRequest, catalog: Catalog) -> Selection:
         DeclarationError: The dataset is not declared as the source has it.
         SourceUnavailable: The source does not answer.
     """
-    dataset = catalog.dataset(request.type.dataset)
+    (dataset,) = chosen_datasets(request, catalog)
+    names = request.options.get("columns") or list(dataset.columns)
+    return select_from(dataset, request, (dataset.columns[name] for name in names))
+
+
+def select_from(dataset: Dataset, request: TaskRequest, columns: Iterable[Column]) -> Selection:
+    """The rows of ``dataset`` in the filters and the window of ``request``.
+
+    A dataset without a date column is in every window as a whole.
+
+    Raises:
+        InvalidRequest: The dataset changed since the request was accepted, and does not fit it.
+    """
     conditions, errors = parse_filters(request.filters, dataset.columns)
     if errors:
         raise InvalidRequest(errors)
-    names = request.options.get("columns") or list(dataset.columns)
     return Selection(
         dataset=dataset,
-        columns=[dataset.columns[name] for name in names],
+        columns=list(columns),
         conditions=conditions,
         date_from=request.date_from,
         date_to=request.date_to,
@@ -139,18 +208,19 @@ def _options(task_type: TaskType, given: Any, errors: list[FieldError]) -> Optio
 
 
 def _dataset_errors(
-    body: Mapping[str, Any], dataset: Dataset, task_type: TaskType
+    body: Mapping[str, Any], datasets: Sequence[Dataset], task_type: TaskType
 ) -> list[FieldError]:
-    """What does not fit the dataset, of the fields whose shape is right."""
+    """What does not fit the datasets, of the fields whose shape is right."""
     errors: list[FieldError] = []
     filters = body.get("filters")
-    if isinstance(filters, dict):
-        errors += parse_filters(filters, dataset.columns)[1]
-    errors += _date_errors(body, dataset)
-    if issubclass(task_type.options, ExportOptions):
-        errors += _column_errors(body.get("options"), dataset)
-        errors += _consistency_errors(body.get("options"), dataset)
-    return errors
+    for dataset in datasets:
+        if isinstance(filters, dict) and task_type.options.takes_filters:
+            errors += parse_filters(filters, dataset.columns)[1]
+        if issubclass(task_type.options, ExportOptions):
+            errors += _column_errors(body.get("options"), dataset)
+            errors += _consistency_errors(body.get("options"), dataset)
+    errors += _date_errors(body, datasets)
+    return list(dict.fromkeys(errors))
 
 
 def _consistency_errors(options: Any, dataset: Dataset) -> list[FieldError]:
@@ -173,9 +243,9 @@ def _column_errors(options: Any, dataset: Dataset) -> list[FieldError]:
     ]
 
 
-def _date_errors(body: Mapping[str, Any], dataset: Dataset) -> list[FieldError]:
+def _date_errors(body: Mapping[str, Any], datasets: Sequence[Dataset]) -> list[FieldError]:
     dates = {name: body[name] for name in ("date_from", "date_to") if body.get(name) is not None}
-    if dates and dataset.date_column is None:
+    if dates and datasets and all(dataset.date_column is None for dataset in datasets):
         detail = "The dataset has no date column."
         return [FieldError(f"/{name}", "no_date_column", detail) for name in dates]
     try:

@@ -9,10 +9,17 @@ from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -23,6 +30,7 @@ from resources.task_types import REGISTRY
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 STATE_FOLDER = "state"
 RESULTS_FOLDER = "results"
+ARCHIVES_FOLDER = "archives"
 DEMO_SOURCE_NAME = "demo-source.sqlite"
 MAX_PORT = 65_535
 # What Dagster calls the place where the jobs are defined; workspace.yaml says it too.
@@ -86,6 +94,18 @@ def with_driver(url: str) -> URL:
     return parsed
 
 
+def _overlap(one: Path | BucketLocation, other: Path | BucketLocation) -> bool:
+    """Whether what is in one place may be in the other as well."""
+    if isinstance(one, Path) and isinstance(other, Path):
+        return one.is_relative_to(other) or other.is_relative_to(one)
+    if isinstance(one, BucketLocation) and isinstance(other, BucketLocation):
+        prefixes = [f"{each.prefix}/" if each.prefix else "" for each in (one, other)]
+        return one.bucket == other.bucket and (
+            prefixes[0].startswith(prefixes[1]) or prefixes[1].startswith(prefixes[0])
+        )
+    return False
+
+
 def _is_source(url: URL) -> bool:
     return url.get_backend_name() in {"postgresql", "mysql", "sqlite"}
 
@@ -113,9 +133,18 @@ class Settings(BaseSettings):
     datasets: Path = Field(
         default=PROJECT_ROOT / "datasets.toml", description="What may be exported: the declarations"
     )
+    schedules: Path = Field(
+        default=PROJECT_ROOT / "schedules.toml",
+        description="Tasks that are submitted by the clock: the declarations",
+    )
     results_url: str | None = Field(
         default=None,
         description="Where results lie: a folder, or s3://bucket/prefix; unset: in the home",
+    )
+    archives_url: str | None = Field(
+        default=None,
+        description="Where deleted rows are kept: a folder, or s3://bucket/prefix; unset: in the "
+        "home",
     )
     mask_key: SecretStr | None = Field(
         default=None,
@@ -153,11 +182,16 @@ class Settings(BaseSettings):
         gt=timedelta(0),
         description="How long a result can be fetched (ISO 8601 duration)",
     )
+    task_retention: timedelta = Field(
+        default=timedelta(days=90),
+        ge=timedelta(days=1),
+        description="How long a finished task is listed, and its run kept (ISO 8601 duration)",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe log line that is written"
     )
 
-    @field_validator("home", "datasets")
+    @field_validator("home", "datasets", "schedules")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
@@ -178,17 +212,30 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return value
 
-    @field_validator("results_url")
+    @field_validator("results_url", "archives_url")
     @classmethod
     def _is_results_url(cls, value: str | None) -> str | None:
         if value and isinstance(parse_results_url(value), BucketLocation):
             check_environment(os.environ)
         return value
 
+    @model_validator(mode="after")
+    def _archives_lie_apart(self) -> Self:
+        """Results are removed when they expire, and served; archives never are."""
+        if _overlap(self.archives, self.results):
+            msg = "WORKERS_ARCHIVES_URL and WORKERS_RESULTS_URL must not lie in one another"
+            raise ValueError(msg)
+        return self
+
     @property
     def slots_per_owner(self) -> int:
         """How many tasks of one owner run at once; by default a slot is left to the others."""
         return min(self.slots, self.owner_slots or max(1, self.slots - 1))
+
+    @property
+    def kept_for(self) -> timedelta:
+        """How long a finished task is kept: at least as long as its result."""
+        return max(self.task_retention, self.result_retention)
 
     @property
     def state_url(self) -> URL:
@@ -224,6 +271,13 @@ class Settings(BaseSettings):
         return (
             parse_results_url(self.results_url) if self.results_url else self.home / RESULTS_FOLDER
         )
+
+    @property
+    def archives(self) -> Path | BucketLocation:
+        """Where archives of deleted rows lie: ``<task id>/<run id>/<file>``."""
+        if self.archives_url:
+            return parse_results_url(self.archives_url)
+        return self.home / ARCHIVES_FOLDER
 
 
 @cache

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import sys
 from datetime import timedelta
 from typing import Any
@@ -17,12 +16,10 @@ from resources.store.database import connect
 from resources.store.migrate import migrate as migrate_store
 from resources.store.models import Role
 from resources.store.tokens import TokenStore
-from resources.timestamps import to_rfc3339
-from workers.check import check_datasets, tell
+from resources.timestamps import parse_duration, to_rfc3339
+from workers.check import check_datasets, check_schedules, tell
 from workers.up import run_service
 
-_DURATION = re.compile(r"(\d{1,5})([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 # Digests of tokens and exported data are nobody else's business on this machine.
 PRIVATE = 0o077
 DEMO_BOOKINGS = 200_000
@@ -38,10 +35,10 @@ class _Duration(click.ParamType[timedelta]):
     def convert(self, value: Any, param: Any, ctx: Any) -> timedelta:
         if isinstance(value, timedelta):
             return value
-        match = _DURATION.fullmatch(value)
-        if not match or int(match[1]) == 0:
-            self.fail(f'"{value}" is no duration such as 30d, 12h or 45m', param, ctx)
-        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -100,11 +97,23 @@ def init_datasets(source: str | None, output: str | None, force: bool) -> None: 
     help="The longest that a look may take, in seconds; trying a key reads a whole table.",
 )
 def check(timeout: int) -> None:
-    """Hold datasets.toml against the source; exit code 1 when something does not fit."""
+    """Hold datasets.toml and schedules.toml against the source; exit code 1 when one misfits."""
     settings = load_settings()
     checked = check_datasets(settings.datasets, settings.source, timeout)
+    clock = check_schedules(settings.schedules, settings.datasets, settings.source, timeout)
+    checked.schedules, checked.off = clock.schedules, clock.off
+    checked.findings += clock.findings
     tell(checked)
     sys.exit(1 if checked.findings else 0)
+
+
+@cli.command("restore")
+@click.argument("task_id", metavar="TASK_ID", type=click.IntRange(1))
+def restore_rows(task_id: int) -> None:
+    """Put back the rows that the cleanup TASK_ID has deleted; exit code 1 where some are not."""
+    from workers.restore import restore_archive  # noqa: PLC0415 - it loads Arrow
+
+    sys.exit(0 if restore_archive(load_settings(), task_id) else 1)
 
 
 @cli.group()

@@ -11,7 +11,7 @@ from resources.errors import DeclarationError, SourceUnavailable, TaskFailed
 from resources.results.factory import result_store
 from resources.results.failures import reason_of
 from resources.settings import Settings, load_settings
-from workers.check import check_datasets
+from workers.check import check_datasets, check_schedules
 from workers.reports import printable
 from workers.supervisor import say
 
@@ -39,10 +39,13 @@ def look(settings: Settings) -> None:
 def _look_at_datasets(settings: Settings) -> None:
     try:
         checked = check_datasets(settings.datasets, settings.source, LOOK_SECONDS)
+        schedules = check_schedules(
+            settings.schedules, settings.datasets, settings.source, LOOK_SECONDS
+        )
     except (DeclarationError, SourceUnavailable) as error:
         say(printable([f"{settings.datasets.name} was not held against the source: {error}"]))
         return
-    for finding in checked.findings:
+    for finding in [*checked.findings, *schedules.findings]:
         say(printable([finding]))
 
 

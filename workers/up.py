@@ -14,6 +14,7 @@ from typing import IO, NoReturn
 from resources.demo_source import create_demo_source
 from resources.errors import WorkersError
 from resources.results.factory import result_store
+from resources.schedules.declarations import load_schedules
 from resources.settings import Settings
 from resources.source.declarations import load_declarations
 from workers.parts import Runtime
@@ -36,6 +37,7 @@ def run_service(settings: Settings) -> NoReturn:
     with _only_one(settings) as lock:
         _check_ports(settings)
         load_declarations(settings.datasets)
+        load_schedules(settings.schedules)
         result_store(settings).prepare()
         runtime = Runtime.create(settings)
         try:

@@ -5,6 +5,7 @@ itself every few seconds: what a crash left half done is done then. Each step ma
 without harm.
 """
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -65,6 +66,7 @@ MAX_REFUSALS = 5
 
 
 _plans = Plans()
+_logger = logging.getLogger(__name__)
 
 
 class CodeLocationAway(Exception):
@@ -370,20 +372,34 @@ def stop_run(instance: DagsterInstance, task: Task) -> bool:
 
 
 def has_future(context: IWorkspaceProcessContext[Any], task: Task) -> bool:
-    """Whether something will come of a pending task; a retry that is due is made.
+    """Whether something will come of a pending task; what is due for that is done.
 
-    Dagster's own function makes it; there is no second one where there is one already.
+    A run that was created and never queued is queued: whoever created it died in between, or was
+    refused (a tick of a schedule counts as done then). A retry that is due is made, by Dagster's
+    own function; there is no second one where there is one already.
 
     Raises:
         CodeLocationAway: Nothing can be retried for now.
     """
     instance = context.instance
     run = instance.get_run_by_id(task.run_id)
-    if run is None or not run.is_finished:
-        return run is not None
+    if run is None:
+        return False
     try:
+        if run.status == DagsterRunStatus.NOT_STARTED:
+            instance.submit_run(run.run_id, context.create_request_context())
+        if not run.is_finished:
+            return True
         retry_run(run, context)
+        _, group = instance.get_run_group(run.run_id) or ("", [])
     except (DagsterUserCodeUnreachableError, DagsterCodeLocationLoadError) as error:
         raise CodeLocationAway from error
-    _, group = instance.get_run_group(run.run_id) or ("", [])
+    except DBAPIError as error:
+        msg = "Dagster's storage does not answer."
+        raise Unavailable(msg) from error
+    except (DagsterError, CheckError, LookupError):
+        # Such as a run whose first attempt's run was deleted, which Dagster retries no more; or one
+        # that was made where nobody can launch it from here.
+        _logger.warning("Nothing will come of task %s.", task.id, exc_info=True)
+        return False
     return any(other.parent_run_id == run.run_id for other in group)

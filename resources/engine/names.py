@@ -3,10 +3,11 @@
 from typing import Any
 
 from dagster import DagsterRun
+from dagster._core.storage.tags import PRIORITY_TAG as PRIORITY_TAG  # noqa: PLC0414 - for others
+from dagster._core.storage.tags import SCHEDULE_NAME_TAG as SCHEDULE_NAME_TAG  # noqa: PLC0414
 
+from resources.requests import example_parameters
 from resources.task_types import REGISTRY
-
-EXPORT_PREFIX = "exports"
 
 TASK_ID_TAG = "workers/task_id"
 OWNER_TAG = "workers/owner"
@@ -19,7 +20,7 @@ _IMPLICIT_ASSET_JOB = "__ASSET_JOB"
 
 def asset_path(task_type: str) -> list[str]:
     """The key of the asset that a task type's job makes."""
-    return [EXPORT_PREFIX, REGISTRY[task_type].dataset]
+    return list(REGISTRY[task_type].asset)
 
 
 def op_name(task_type: str) -> str:
@@ -47,9 +48,21 @@ def task_type_of(run: DagsterRun) -> str | None:
     return None
 
 
+def has_parameters(run: DagsterRun, task_type: str) -> bool:
+    """Whether ``run``'s config hands parameters to its job; none of them count, too."""
+    return _given(run, task_type) is not None
+
+
 def parameters_of(run: DagsterRun, task_type: str) -> dict[str, Any]:
-    """The parameters that ``run``'s config hands to its job; empty where it has none."""
+    """The parameters that ``run``'s config hands to its job; else those of the type's example."""
+    given = _given(run, task_type)
+    if given is None:
+        return example_parameters(REGISTRY[task_type])
+    return dict(given) if isinstance(given, dict) else {}
+
+
+def _given(run: DagsterRun, task_type: str) -> Any:
     config: Any = run.run_config
     for step in ("ops", op_name(task_type), "config"):
         config = config.get(step) if isinstance(config, dict) else None
-    return dict(config) if isinstance(config, dict) else {}
+    return config

@@ -239,7 +239,8 @@ def run_changed(
     elif status is Status.FAILED and task.error is None:
         values["error"] = failures.unexplained(event)
     elif status is Status.CANCELLED:
-        values["error"] = None
+        # So that the dispatcher looks after what is left, whoever ended it.
+        values |= {"error": None, "cancel_requested_at": task.cancel_requested_at or at}
     if values["status"].is_final:
         values["finished_at"] = at
     if values["status"] in {Status.FAILED, Status.CANCELLED}:

@@ -18,26 +18,29 @@ from dagster import DagsterEvent, DagsterEventType, DagsterRun
 from dagster._core.errors import DagsterRunNotFoundError
 from dagster._core.events import EVENT_TYPE_TO_PIPELINE_RUN_STATUS, RunFailureReason
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
+from dagster._core.scheduler.instigation import InstigatorState, ScheduleInstigatorData
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.dagster_run import DagsterRunStatus, RunsFilter
 from dagster._core.storage.event_log.base import EventLogStorage
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.runs.base import RunStorage
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.schedules.base import ScheduleStorage
+from dagster._core.storage.schedules.sql_schedule_storage import SqlScheduleStorage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
 from dagster._core.storage.tags import GRPC_INFO_TAG, MAX_RETRIES_TAG
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster_postgres import (
-    PostgresEventLogStorage,
     PostgresRunStorage,
     PostgresScheduleStorage,
 )
 from sqlalchemy import Connection, Engine
 
 from resources.engine import projection
+from resources.engine.event_batches import BatchedEvents
 from resources.engine.failures import failure_reason
 from resources.engine.unconfigured import Unconfigured
 from resources.settings import Settings, load_settings
@@ -231,12 +234,76 @@ class _UpToDateEvents(SqlEventLogStorage):
         return True
 
 
+class _ForgettingEvents(SqlEventLogStorage):
+    """Leaves nothing of a run that is deleted; stock leaves the results of its checks."""
+
+    def delete_events(self, run_id: str) -> None:
+        """Delete all that was noted of the run."""
+        super().delete_events(run_id)
+        with self.index_connection() as connection:
+            _delete_checks(connection, run_id)
+
+
+def _delete_checks(connection: Connection, run_id: str) -> None:
+    of_run = AssetCheckExecutionsTable.c.run_id == run_id
+    connection.execute(AssetCheckExecutionsTable.delete().where(of_run))
+
+
+class _SqliteEvents(SqliteEventLogStorage):
+    """Events in files, one for each run."""
+
+    @contextmanager
+    def run_connection(self, run_id: str | None = None) -> Iterator[Connection]:
+        """A connection to the run's file, which is made anew where another process removed it."""
+        if run_id is not None and not Path(self.path_for_shard(run_id)).exists():
+            self._initialized_dbs.discard(run_id)
+        with super().run_connection(run_id) as connection:
+            yield connection
+
+    def delete_events(self, run_id: str) -> None:
+        """Delete all that was noted of the run, and its file, which stock would leave there."""
+        for path in Path(self.path_for_shard(run_id)).parent.glob(f"{run_id}.db*"):
+            path.unlink(missing_ok=True)
+        with self.index_connection() as connection:
+            self.delete_events_for_run(connection, run_id)
+            _delete_checks(connection, run_id)
+
+
 class _SqliteRuns(_ProjectingRunStorage, _UpToDateRuns, SqliteRunStorage):
     """Runs in the SQLite file that holds the tasks too."""
 
     def make_no_file(self, path: Path) -> None:
         """From now on fail where the file is missing; the stock storage would make an empty one."""
         self._conn_string = f"sqlite:///file:{quote(str(path))}?mode=rw&uri=true"
+
+
+class _SwitchesStay(SqlScheduleStorage):
+    """Does not let the scheduler undo what somebody switches while it looks.
+
+    It writes back, with the time at which it looked, the whole state that it read before.
+    """
+
+    def update_instigator_state(self, state: InstigatorState) -> InstigatorState:
+        """Store ``state``, unless it is the scheduler's, and somebody has switched meanwhile."""
+        stored = self.get_instigator_state(state.instigator_origin_id, state.selector_id)
+        if stored is not None and stored.status != state.status and _looked_since(stored, state):
+            return stored
+        return super().update_instigator_state(state)
+
+
+def _looked_since(stored: InstigatorState, state: InstigatorState) -> bool:
+    """Whether ``state`` tells of a look that ``stored`` does not know of."""
+    before, after = (
+        each.instigator_data.last_iteration_timestamp or 0.0
+        if isinstance(each.instigator_data, ScheduleInstigatorData)
+        else 0.0
+        for each in (stored, state)
+    )
+    return after > before
+
+
+class _SqliteSchedules(_SwitchesStay, SqliteScheduleStorage):
+    """Schedules and their ticks in a SQLite file of their own."""
 
 
 class _Pooled:
@@ -258,11 +325,11 @@ class _PostgresRuns(_Pooled, _ProjectingRunStorage, _UpToDateRuns, PostgresRunSt
     """Runs in the PostgreSQL database that holds the tasks too."""
 
 
-class _PostgresEvents(_Pooled, _UpToDateEvents, PostgresEventLogStorage):
+class _PostgresEvents(_Pooled, _ForgettingEvents, _UpToDateEvents, BatchedEvents):
     """Events in the same database."""
 
 
-class _PostgresSchedules(_Pooled, PostgresScheduleStorage):
+class _PostgresSchedules(_Pooled, _SwitchesStay, PostgresScheduleStorage):
     """Schedules and their ticks in the same database."""
 
 
@@ -289,8 +356,8 @@ class WorkersStorage(Unconfigured, DagsterStorage, ConfigurableClass):
         folder = settings.state_folder
         self._runs = runs = _SqliteRuns.from_local(str(folder))
         runs.make_no_file(folder / "runs.db")
-        self._events = SqliteEventLogStorage(str(folder / "events"))
-        self._schedules = SqliteScheduleStorage.from_local(str(folder / "schedules"))
+        self._events = _SqliteEvents(str(folder / "events"))
+        self._schedules = _SqliteSchedules.from_local(str(folder / "schedules"))
 
     def _open_postgresql(self, settings: Settings) -> None:
         url = settings.state_url.render_as_string(hide_password=False)

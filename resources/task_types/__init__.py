@@ -5,10 +5,26 @@ One module for each; `pipelines` has a module of the same name with its Dagster 
 
 from collections.abc import Mapping
 
-from resources.task_types import bookings_export, payments_export, services_export, users_export
+from resources.task_types import (
+    bookings_export,
+    data_analysis,
+    data_cleanup,
+    payments_export,
+    report_generation,
+    services_export,
+    users_export,
+)
 from resources.task_types.base import TaskType
 
 REGISTRY: Mapping[str, TaskType] = {
     module.TASK_TYPE.name: module.TASK_TYPE
-    for module in (bookings_export, payments_export, users_export, services_export)
+    for module in (
+        bookings_export,
+        payments_export,
+        users_export,
+        services_export,
+        data_analysis,
+        data_cleanup,
+        report_generation,
+    )
 }

@@ -6,6 +6,7 @@ from resources.task_types.export_options import ExportOptions
 TASK_TYPE = TaskType(
     name="bookings_export",
     summary="Exports bookings to Parquet or CSV",
-    dataset="bookings",
+    asset=("exports", "bookings"),
+    datasets=("bookings",),
     options=ExportOptions,
 )

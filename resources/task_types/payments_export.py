@@ -6,6 +6,7 @@ from resources.task_types.export_options import ExportOptions
 TASK_TYPE = TaskType(
     name="payments_export",
     summary="Exports payments to Parquet or CSV",
-    dataset="payments",
+    asset=("exports", "payments"),
+    datasets=("payments",),
     options=ExportOptions,
 )

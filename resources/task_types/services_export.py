@@ -6,6 +6,7 @@ from resources.task_types.export_options import ExportOptions
 TASK_TYPE = TaskType(
     name="services_export",
     summary="Exports services to Parquet or CSV",
-    dataset="services",
+    asset=("exports", "services"),
+    datasets=("services",),
     options=ExportOptions,
 )

@@ -6,6 +6,7 @@ from resources.task_types.export_options import ExportOptions
 TASK_TYPE = TaskType(
     name="users_export",
     summary="Exports users to Parquet or CSV",
-    dataset="users",
+    asset=("exports", "users"),
+    datasets=("users",),
     options=ExportOptions,
 )

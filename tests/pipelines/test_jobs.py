@@ -1,5 +1,6 @@
 """The jobs as Dagster and its launchpad see them."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from dagster import (
     AssetKey,
     DagsterInvalidConfigError,
+    DagsterRun,
     Failure,
     RetryRequested,
     validate_run_config,
@@ -17,10 +19,12 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import OperationalError
 
+from pipelines.dagster_log import warning_in_log
 from pipelines.definitions import defs
-from pipelines.export_assets import export_definitions
-from pipelines.jobs import SOURCE_RETRIES, _failures_told, _warning_in_log, config_model
-from resources.engine.names import run_config
+from pipelines.export_jobs import export_definitions
+from pipelines.jobs import SOURCE_RETRIES, _failures_told, config_model
+from resources.engine import names
+from resources.engine.names import has_parameters, parameters_of, run_config
 from resources.errors import (
     DeclarationError,
     SourceAway,
@@ -29,7 +33,7 @@ from resources.errors import (
     TaskFailed,
     Unavailable,
 )
-from resources.requests import DEFAULT_BATCH_SIZE, TaskRequest
+from resources.requests import DEFAULT_BATCH_SIZE, TaskRequest, example_parameters
 from resources.settings import PROJECT_ROOT, Settings
 from resources.source.declarations import load_declarations
 from resources.store.attempts import AttemptStore
@@ -55,6 +59,50 @@ def test_the_launchpads_defaults_are_those_of_the_api(task_type: TaskType) -> No
     assert defaults["batch_size"] == DEFAULT_BATCH_SIZE
     options = task_type.options().model_dump(mode="json", exclude_none=True)
     assert defaults["options"] == options
+
+
+@pytest.mark.parametrize("task_type", REGISTRY.values(), ids=REGISTRY)
+def test_the_launchpad_begins_with_a_config_that_the_job_takes(task_type: TaskType) -> None:
+    job = defs.resolve_job_def(task_type.name)
+
+    assert job.run_config == run_config(task_type.name, example_parameters(task_type))
+    assert validate_run_config(job, job.run_config) == validate_run_config(job, {})
+
+
+EXAMPLE = replace(REGISTRY["bookings_export"], example={"format": "csv", "columns": ["id"]})
+
+
+@pytest.mark.parametrize(
+    ("config", "options"),
+    [
+        ({}, {"format": "csv", "columns": ["id"]}),
+        (run_config("bookings_export", {"options": {"format": "csv"}}), {"format": "csv"}),
+        (run_config("bookings_export", {}), {}),
+    ],
+)
+def test_an_example_stands_in_for_a_config_that_is_absent_and_fills_in_no_other(
+    monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], options: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(names, "REGISTRY", {**REGISTRY, "bookings_export": EXAMPLE})
+    run = DagsterRun("bookings_export", run_config=config)
+
+    given = parameters_of(run, "bookings_export")
+
+    told = given.get("options", {})
+    assert {name: told[name] for name in told if name in EXAMPLE.example} == options
+    assert has_parameters(run, "bookings_export") == (config != {})
+
+
+def test_every_task_type_has_a_job_and_a_page_of_its_name() -> None:
+    jobs = {job.name for job in defs.resolve_all_job_defs() if job.name != "__ASSET_JOB"}
+    pages = {path.stem for path in (PROJECT_ROOT / "docs" / "tasks").glob("*.md")}
+    listed = (PROJECT_ROOT / "docs" / "tasks" / "README.md").read_text()
+
+    assert jobs == REGISTRY.keys()
+    for name in REGISTRY:
+        page = "exports" if name.endswith("_export") else name
+        assert page in pages
+        assert f"[`{name}`]({page}.md)" in listed
 
 
 def test_a_run_config_that_the_dispatcher_makes_is_valid() -> None:
@@ -83,11 +131,11 @@ EXPORTS = {name: each for name, each in REGISTRY.items() if issubclass(each.opti
 @pytest.mark.parametrize("task_type", EXPORTS.values(), ids=EXPORTS)
 def test_an_export_hangs_below_its_source_table_and_says_what_it_is(task_type: TaskType) -> None:
     graph = defs.resolve_asset_graph()
-    declared = load_declarations(PROJECT_ROOT / "datasets.toml")[task_type.dataset]
-    tags = {"workers/dataset": task_type.dataset, "workers/task_type": task_type.name}
+    declared = load_declarations(PROJECT_ROOT / "datasets.toml")[task_type.datasets[0]]
+    tags = {"workers/dataset": task_type.datasets[0], "workers/task_type": task_type.name}
 
-    export = graph.get(AssetKey(["exports", task_type.dataset]))
-    source = graph.get(AssetKey(["source", task_type.dataset]))
+    export = graph.get(AssetKey(["exports", task_type.datasets[0]]))
+    source = graph.get(AssetKey(["source", task_type.datasets[0]]))
 
     assert export.parent_keys == {source.key}
     assert (export.group_name, source.group_name) == ("exports", "source")
@@ -113,7 +161,7 @@ def test_datasets_that_cannot_be_read_leave_the_jobs_as_they_are(
 ) -> None:
     (tmp_path / "datasets.toml").write_text("[bookings")
     settings = Settings(home=tmp_path, datasets=tmp_path / "datasets.toml")
-    monkeypatch.setattr("pipelines.export_assets.load_settings", lambda: settings)
+    monkeypatch.setattr("pipelines.source_assets.load_settings", lambda: settings)
 
     made = export_definitions(REGISTRY["bookings_export"])
 
@@ -192,6 +240,6 @@ def test_a_warning_that_cannot_be_stored_fails_no_run(error: Exception | None) -
     log.warning.side_effect = error
     context: Any = SimpleNamespace(log=log)
 
-    _warning_in_log(context)("slow")
+    warning_in_log(context)("slow")
 
     log.warning.assert_called_once_with("slow")

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import URL
 
 from resources.errors import DeclarationError, InvalidRequest, SourceUnavailable
-from resources.requests import TaskRequest, parse_request, select_rows
+from resources.requests import TaskRequest, chosen_datasets, parse_request, select_rows
 from resources.source.catalog import Catalog
 from resources.source.connection import connect_source
 from resources.source.declarations import Declaration
@@ -485,7 +485,7 @@ def test_a_task_type_is_registered_under_its_own_name() -> None:
 
 def test_bookings_may_be_exported_by_every_user() -> None:
     task_type = REGISTRY["bookings_export"]
-    assert (task_type.dataset, task_type.role) == ("bookings", Role.USER)
+    assert (task_type.datasets, task_type.role) == (("bookings",), Role.USER)
 
 
 @pytest.mark.parametrize("compression", ["zstd", "snappy"])
@@ -498,3 +498,65 @@ def test_a_compression_that_no_csv_reader_knows_is_refused(
     (error,) = refused.value.errors
     assert (error.pointer, error.code) == ("/options/compression", "invalid_value")
     assert "gzip" in error.detail
+
+
+# --- Analyses ---
+
+
+@pytest.fixture
+def two_datasets(path: Path) -> Iterator[Catalog]:
+    engine = connect_source(URL.create("sqlite", database=str(path)))
+    yield Catalog(engine, {"bookings": DATED, "payments": UNDATED})
+    engine.dispose()
+
+
+def analysis(**fields: Any) -> dict[str, Any]:
+    return {"task_type": "data_analysis", **fields}
+
+
+def test_an_analysis_is_of_all_declared_datasets_unless_it_names_some(
+    two_datasets: Catalog,
+) -> None:
+    every = parse_request(analysis(), two_datasets)
+    one = parse_request(analysis(options={"datasets": ["payments"]}), two_datasets)
+
+    assert [each.name for each in chosen_datasets(every, two_datasets)] == ["bookings", "payments"]
+    assert [each.name for each in chosen_datasets(one, two_datasets)] == ["payments"]
+    assert one.options == {"datasets": ["payments"]}
+
+
+def test_filters_of_an_analysis_need_a_single_dataset(two_datasets: Catalog) -> None:
+    filters = {"status": "confirmed"}
+
+    assert refused(two_datasets, analysis(filters=filters)) == [
+        ("/filters", "filters_need_one_dataset")
+    ]
+    one = {"datasets": ["bookings"]}
+    assert parse_request(analysis(filters=filters, options=one), two_datasets).filters == filters
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"datasets": []}, ("/options/datasets", "out_of_range")),
+        ({"datasets": ["orders"]}, ("/options/datasets", "unknown_dataset")),
+        ({"datasets": ["bookings", "bookings"]}, ("/options/datasets", "duplicate_dataset")),
+        ({"datasets": ["bookings", "users"]}, ("/options/datasets", "undeclared_dataset")),
+        ({"datasets": "bookings"}, ("/options/datasets", "invalid_type")),
+        ({"timezone": "Berlin"}, ("/options/timezone", "unknown_timezone")),
+        ({"timezone": "../etc/passwd"}, ("/options/timezone", "unknown_timezone")),
+        ({"colour": "red"}, ("/options/colour", "unknown_field")),
+    ],
+)
+def test_a_bad_option_of_an_analysis_is_told(
+    two_datasets: Catalog, options: dict[str, Any], error: tuple[str, str]
+) -> None:
+    assert refused(two_datasets, analysis(options=options)) == [error]
+
+
+def test_a_window_needs_a_date_column_in_one_of_the_datasets(two_datasets: Catalog) -> None:
+    window = {"date_from": "2024-01-01T00:00:00Z"}
+
+    assert parse_request(analysis(**window), two_datasets).date_from is not None
+    undated = analysis(options={"datasets": ["payments"]}, **window)
+    assert refused(two_datasets, undated) == [("/date_from", "no_date_column")]

@@ -16,7 +16,9 @@ POSTGRES = f"postgresql://user:{SECRET}@db.example.com:5432/workers"
 PLAIN = {
     "home": ("/srv/workers", Path("/srv/workers")),
     "datasets": ("/etc/workers/datasets.toml", Path("/etc/workers/datasets.toml")),
+    "schedules": ("/etc/workers/schedules.toml", Path("/etc/workers/schedules.toml")),
     "results_url": ("s3://exports/workers", "s3://exports/workers"),
+    "archives_url": ("/srv/archives", "/srv/archives"),
     "api_host": ("0.0.0.0", "0.0.0.0"),
     "api_port": ("8080", 8080),
     "ui_host": ("::1", "::1"),
@@ -31,6 +33,7 @@ PLAIN = {
     "task_max_attempts": ("5", 5),
     "task_max_runtime": ("PT90M", timedelta(minutes=90)),
     "result_retention": ("PT36H", timedelta(hours=36)),
+    "task_retention": ("P400D", timedelta(days=400)),
     "log_level": ("debug", "debug"),
 }
 SECRETS = {"database_url": POSTGRES, "source_url": POSTGRES, "mask_key": POSTGRES}
@@ -70,6 +73,7 @@ def test_without_any_variable_the_demo_runs_in_this_folder(
     assert settings.source.render_as_string() == f"sqlite:///{home}/demo-source.sqlite"
     assert settings.results == home / "results"
     assert settings.datasets == PROJECT_ROOT / "datasets.toml"
+    assert settings.schedules == PROJECT_ROOT / "schedules.toml"
     assert (settings.api_host, settings.api_port) == ("127.0.0.1", 8000)
     assert (settings.slots, settings.result_retention) == (4, timedelta(days=7))
     assert (settings.task_max_attempts, settings.task_max_runtime) == (3, timedelta(days=1))
@@ -88,7 +92,7 @@ def test_one_owner_leaves_a_slot_to_the_others_if_nothing_else_is_said(
 def test_a_task_type_that_is_limited_and_unknown_is_told_with_those_that_there_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(ValidationError, match="'exports'; there are bookings_export, payments"):
+    with pytest.raises(ValidationError, match="'exports'; there are bookings_export, data"):
         settings_with(monkeypatch, "type_slots", "exports=1")
 
 
@@ -153,6 +157,7 @@ def test_the_home_is_absolute_and_falls_back_to_dagsters(
         ("source_url", "shop"),
         ("source_url", "oracle://user@host/shop"),
         ("mask_key", "fifteen letters"),
+        ("archives_url", "archives"),
         ("results_url", "results"),
         ("results_url", "https://exports.s3.amazonaws.com/workers"),
         ("results_url", "file://server/srv/results"),
@@ -261,6 +266,40 @@ def test_results_lie_in_a_folder_or_a_bucket(
     monkeypatch: pytest.MonkeyPatch, url: str, place: Path | BucketLocation
 ) -> None:
     assert settings_with(monkeypatch, "results_url", url).results == place
+
+
+@pytest.mark.parametrize(
+    ("archives", "results"),
+    [
+        ("/srv/rows", "/srv/rows"),
+        ("/srv/rows/archives", "/srv/rows"),
+        ("/srv/rows", "file:///srv/rows/results"),
+        ("s3://exports", "s3://exports/results"),
+        ("s3://exports/workers/archives", "s3://exports/workers"),
+    ],
+)
+def test_archives_and_results_that_lie_in_one_another_are_refused(
+    monkeypatch: pytest.MonkeyPatch, archives: str, results: str
+) -> None:
+    monkeypatch.setenv("WORKERS_RESULTS_URL", results)
+    with pytest.raises(ValidationError, match="must not lie in one another"):
+        settings_with(monkeypatch, "archives_url", archives)
+
+
+@pytest.mark.parametrize(
+    ("archives", "results"),
+    [
+        ("/srv/archives", "/srv/archives-not"),
+        ("s3://exports/archives", "s3://exports/results"),
+        ("s3://rows", "s3://exports"),
+        ("/srv/rows", "s3://exports"),
+    ],
+)
+def test_archives_and_results_may_lie_beside_one_another(
+    monkeypatch: pytest.MonkeyPatch, archives: str, results: str
+) -> None:
+    monkeypatch.setenv("WORKERS_RESULTS_URL", results)
+    assert settings_with(monkeypatch, "archives_url", archives).archives_url == archives
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A Dagster instance on this service's storage, in the test's own process."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from dagster import (
     DagsterRunStatus,
 )
 from dagster._core.storage.tags import TAGS_TO_MAYBE_OMIT_ON_RETRY
+from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import GrpcServerTarget
 from sqlalchemy import URL, Engine
 
@@ -29,6 +31,7 @@ from resources.settings import CODE_LOCATION, Settings, load_settings
 from resources.store.models import Task
 from resources.store.tasks import TaskStore
 from tests.conftest import temporary_database
+from tests.support.schedules import SCHEDULES, code_target
 from tests.support.waiting import eventually
 
 
@@ -93,23 +96,33 @@ def code_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrpcServer
     """The code location, served as the service serves it."""
     socket = tmp_path_factory.mktemp("code") / "s"
     log = socket.with_suffix(".log")
+    schedules = socket.with_suffix(".toml")
+    schedules.write_text(SCHEDULES)
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "dagster", "api", "grpc", "--socket", str(socket)),
                 *("--module-name", "pipelines.definitions", "--location-name", CODE_LOCATION),
             ],
+            env={**os.environ, "WORKERS_SCHEDULES": str(schedules)},
             stdout=output,
             stderr=output,
         )
     try:
         eventually(socket.exists, within=60)
-        yield GrpcServerTarget(
-            host="localhost", port=None, socket=str(socket), location_name=CODE_LOCATION
-        )
+        yield code_target(str(socket))
     finally:
         process.terminate()
         process.wait(30)
+
+
+@pytest.fixture
+def workspace_context(
+    instance: DagsterInstance, code_server: GrpcServerTarget
+) -> Iterator[WorkspaceProcessContext]:
+    """The code location as a daemon sees it."""
+    with WorkspaceProcessContext(instance, code_server) as context:
+        yield context
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.workspace.context import BaseWorkspaceRequestContext, WorkspaceProcessContext
-from dagster._core.workspace.load_target import EmptyWorkspaceTarget, GrpcServerTarget
+from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from sqlalchemy import Engine, update
 
 from resources.engine.dispatcher import (
@@ -33,15 +33,6 @@ from tests.support.results import local_results
 
 ALICE = Principal("alice", Role.USER)
 LIMITS = Limits(slots=2, owner_slots=1, type_slots={})
-
-
-@pytest.fixture
-def workspace_context(
-    instance: DagsterInstance, code_server: GrpcServerTarget
-) -> Iterator[WorkspaceProcessContext]:
-    """The code location as a daemon sees it."""
-    with WorkspaceProcessContext(instance, code_server) as context:
-        yield context
 
 
 @pytest.fixture
@@ -113,6 +104,26 @@ def test_a_retry_that_dagster_forgot_is_made_after_all_and_once(
     after = store.get(task.id, ALICE)
     assert (after.run_id, after.attempt, after.status) == (retry.run_id, 2, Status.PENDING)
     assert retry.status == DagsterRunStatus.QUEUED
+
+
+def test_nothing_comes_of_a_retry_of_a_run_whose_first_one_was_deleted(
+    instance: DagsterInstance,
+    workspace_context: WorkspaceProcessContext,
+    store: TaskStore,
+    task: Task,
+) -> None:
+    hand_over(instance, workspace_context.create_request_context(), task)
+    first = instance.get_run_by_id(task.run_id)
+    assert first is not None
+    instance.report_run_failed(first)
+    assert has_future(workspace_context, task)
+    second = store.get(task.id, ALICE)
+    run = instance.get_run_by_id(second.run_id)
+    assert run is not None
+    instance.report_run_failed(run)
+    instance.delete_run(first.run_id)
+
+    assert not has_future(workspace_context, second)
 
 
 def test_without_its_code_location_a_task_waits(instance: DagsterInstance, task: Task) -> None:

@@ -22,7 +22,8 @@ from dagster._utils.error import serializable_error_info_from_exc_info
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from pipelines.jobs import config_model, run_export
+from pipelines.export_jobs import run_export
+from pipelines.jobs import config_model, run_task
 from resources.engine import failures
 from resources.errors import AttemptSuperseded, Unavailable
 from resources.store.attempts import AttemptStore
@@ -198,7 +199,7 @@ def test_an_interrupt_does_not_break_off_what_a_cancelled_run_tells(
     context: Any = SimpleNamespace(run=run, run_id=run.run_id, instance=instance)
     # When: as Dagster calls a job
     with raise_execution_interrupts(), pytest.raises(DagsterExecutionInterruptedError):
-        run_export(task_type, context, config_model(task_type)())
+        run_task(task_type, context, config_model(task_type)(), run_export)
     # Expect
     assert stored(instance, run).status == DagsterRunStatus.CANCELING
 
