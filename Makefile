@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 # Wheels alone: nothing is compiled. The lock files name versions and hashes, and no index.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --only-binary :all:
 PACKAGES := api pipelines resources workers
+# Each has servers and services of its own; tests/conftest.py says which tests stay together.
+TEST_PROCESSES ?= 2
 
 .PHONY: help install lint check test test-faults bench coverage up demo format lock clean
 
@@ -18,7 +20,7 @@ install: $(VENV)/.installed ## Install what the service needs into .venv
 up: install ## Run the service until Ctrl-C: API on 8000, Dagster's UI on 3000
 	@exec $(BIN)/workers up
 
-demo: install ## Export from a made-up source over REST, show what came out, and stop
+demo: install ## Export and report on a made-up source over REST, show what came out, and stop
 	@exec $(BIN)/python -m workers.demo
 
 lint: $(VENV)/.developing ## Style, and what a linter finds
@@ -29,14 +31,15 @@ check: $(VENV)/.developing ## Types
 	$(BIN)/mypy
 
 test: $(VENV)/.developing ## All tests but the slow fault tests, with the real processes
-	$(BIN)/python -m pytest -m "not faults" $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder -m "not faults" $(ARGS)
 
 test-faults: $(VENV)/.developing ## The slow fault tests: processes crash, databases go away, memory is measured
 	$(BIN)/python -m pytest -m faults $(ARGS)
 
-bench: $(VENV)/.developing ## All measurements: exports, memory, starts beside stock Dagster, the API
+bench: $(VENV)/.developing ## All measurements: exports, memory, analyses, starts beside stock Dagster, the API
 	$(BIN)/python -m benchmarks.exports $(ARGS)
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.analysis
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.api
 

@@ -5,10 +5,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import URL, Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
+from xdist.scheduler import LoadScopeScheduling
 
 from resources.settings import load_settings, with_driver
 from resources.store.database import connect
@@ -17,8 +19,35 @@ from resources.store.tables import metadata
 from tests.support import ledger
 from tests.support.s3 import Relay, S3Bucket, aws_environment, new_bucket, s3_server
 
+BACKENDS = ("sqlite", "postgresql")
 DEFAULT_POSTGRES_URL = "postgresql://postgres@127.0.0.1:5432/postgres"
 DEFAULT_MYSQL_URL = "mysql://root@127.0.0.1:3306"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests of the whole service first, which take longest."""
+    items.sort(key=lambda item: item.get_closest_marker("service") is None)
+
+
+class _Together(LoadScopeScheduling):  # type: ignore[misc]
+    """Which tests stay together where several processes share them.
+
+    Those of the whole service share one service for each kind of database: those of each are one
+    process's. All others go by their files.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, name = nodeid.partition("::")
+        if not file.startswith("tests/service/"):
+            return file
+        return next((f"service on {each}" for each in BACKENDS if f"[{each}" in name), "service")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """As `_Together` says."""
+    return _Together(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -100,7 +129,7 @@ def _temporary(server: URL, create: str, drop: str) -> Iterator[URL]:
         admin.dispose()
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session", params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> str:
     """Which database a test runs on; every test that asks runs on both."""
     return str(request.param)

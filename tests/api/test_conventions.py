@@ -92,7 +92,9 @@ def test_server_does_not_say_what_it_is_made_of(alice: httpx.Client) -> None:
     assert "x-powered-by" not in headers
 
 
-@pytest.mark.parametrize("given", ["a", "A.b_c:d-1", "x" * 128, str(uuid.uuid4())])
+@pytest.mark.parametrize(
+    "given", ["a", "A.b_c:d-1", "x" * 128, "3b1f0c52-7f0e-4a4e-9d8b-2f6d1d7c9a10"]
+)
 @pytest.mark.parametrize("path", [TASKS, f"{TASKS}1/", "/nowhere", "/health/live"])
 def test_sane_request_id_is_echoed(alice: httpx.Client, path: str, given: str) -> None:
     answer = alice.get(path, headers={"X-Request-ID": given})

@@ -34,7 +34,7 @@ CONTRACT = {
 # End a run; no request ever sees them.
 OF_RUNS = {errors.AttemptInterrupted, errors.AttemptSuperseded, errors.TaskFailed}
 # Groups, and what the command line alone raises.
-NOT_RAISED_HERE = {errors.Conflict}
+NOT_RAISED_HERE = {errors.Conflict, errors.ArchiveDamaged, errors.ScheduleError}
 
 
 def test_codes_are_those_of_the_contract() -> None:

@@ -3,7 +3,7 @@
 import logging
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
@@ -244,7 +244,7 @@ class BrokenCatalog(Catalog):
     def __init__(self) -> None:
         pass
 
-    def dataset(self, name: str) -> NoReturn:
+    def declared(self, names: Sequence[str]) -> NoReturn:
         """Always fails."""
         raise RuntimeError(SECRET)
 

@@ -343,7 +343,7 @@ OF_ANOTHER_TYPE: dict[Kind, list[Any]] = {
 
 def columns_of(catalog: Catalog, task_type: str) -> dict[str, Kind]:
     """The columns that an export may be filtered by."""
-    dataset = catalog.dataset(REGISTRY[task_type].dataset)
+    dataset = catalog.dataset(REGISTRY[task_type].datasets[0])
     return {name: column.kind for name, column in dataset.columns.items()}
 
 
@@ -379,7 +379,7 @@ def test_column_that_is_left_out_is_unknown(
     serve: Serve, settings: Settings, catalog: Catalog, task_type: str
 ) -> None:
     # Given
-    dataset = catalog.dataset(REGISTRY[task_type].dataset)
+    dataset = catalog.dataset(REGISTRY[task_type].datasets[0])
     declared = load_declarations(settings.datasets)[dataset.name]
     kept = {*declared.key, declared.date_column}
     secret = next(name for name in dataset.columns if name not in kept)
@@ -402,7 +402,7 @@ def test_dates_are_refused_where_the_dataset_has_none(
     serve: Serve, settings: Settings, catalog: Catalog, task_type: str
 ) -> None:
     # Given
-    name = catalog.dataset(REGISTRY[task_type].dataset).name
+    name = catalog.dataset(REGISTRY[task_type].datasets[0]).name
     undated = load_declarations(settings.datasets)[name].model_copy(update={"date_column": None})
     source = connect_source(settings.source)
     alice = serve(catalog=Catalog(source, {name: undated})).user()

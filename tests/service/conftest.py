@@ -13,6 +13,7 @@ from sqlalchemy import URL
 from resources.store.models import Role
 from tests.conftest import temporary_database
 from tests.support.crashes import Crashes
+from tests.support.schedules import LOOKS_OFTEN, SELDOM
 from tests.support.service import Client, Service
 from tests.support.sources import (
     DATASETS,
@@ -39,10 +40,12 @@ def setup(
     folder = tmp_path_factory.mktemp("setup")
     datasets = folder / "datasets.toml"
     datasets.write_text(DATASETS)
+    (folder / "schedules.toml").write_text(SELDOM)
     lite = make_sqlite_source(folder / "source.sqlite")
     environment = {
-        **Crashes(folder / "crashes").environment(**FRAMES_OF_ONE_BATCH),
+        **Crashes(folder / "crashes").environment(**FRAMES_OF_ONE_BATCH, **LOOKS_OFTEN),
         "WORKERS_DATASETS": str(datasets),
+        "WORKERS_SCHEDULES": str(folder / "schedules.toml"),
         # Most tests have one owner, who fills all slots.
         "WORKERS_SLOTS": "2",
         "WORKERS_OWNER_SLOTS": "2",

@@ -280,4 +280,4 @@ def test_dagster_shows_the_run_with_its_task_and_numbers(alice: Client, service:
         entry["label"]: entry.get("intValue") for entry in materialization["metadataEntries"]
     }
     assert numbers["rows"] == done["result"]["rows"]
-    assert {"bytes", "parts", "seconds", "task"} <= numbers.keys()
+    assert {"bytes", "parts", "seconds", "rows per second", "task"} <= numbers.keys()

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -34,8 +35,11 @@ def ui(service: Service, alice: Client) -> Ui:
 
 def sockets_of(process: psutil.Process) -> set[str]:
     """The sockets that the process has open, by their inodes."""
-    links = (link.readlink() for link in Path(f"/proc/{process.pid}/fd").iterdir())
-    return {str(link) for link in links if str(link).startswith("socket:")}
+    found = set()
+    for link in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found.add(str(link.readlink()))
+    return {each for each in found if each.startswith("socket:")}
 
 
 def grpc_server(service: Service) -> psutil.Process:

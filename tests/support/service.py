@@ -43,6 +43,7 @@ class Service:
             "WORKERS_HOME": str(home),
             "WORKERS_API_PORT": str(self.api_port),
             "WORKERS_UI_PORT": str(self.ui_port),
+            "WORKERS_SCHEDULES": os.devnull,  # what ships would start tasks in the middle of a test
             **environment,
         }
         self.log = home.parent / f"{home.name}.log"

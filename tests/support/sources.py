@@ -41,11 +41,27 @@ DATASETS = """
 table = "bookings_view"
 key = "id"
 date_column = "created_at"
+statuses = { cancelled = "cancelled" }
+
+[bookings.roles]
+user = "user_id"
+service = "service_id"
+status = "status"
+amount = "total"
+currency = "currency"
 
 [payments]
 table = "payments"
 key = "id"
 date_column = "created_at"
+statuses = { paid = "paid", refunded = "refunded" }
+
+# Without the booking: it would be looked for among the view's made-up rows, which takes minutes.
+[payments.roles]
+status = "status"
+amount = "amount"
+currency = "currency"
+method = "method"
 
 [users]
 table = "users"

@@ -62,6 +62,77 @@ query($id: String!) {
     ... on PythonError { message }
   }
 }"""
+# As the launchpad asks when it is opened.
+LAUNCHPAD = """
+query($pipelineName: String!, $repositoryName: String!, $repositoryLocationName: String!) {
+  pipelineOrError(params: {
+    pipelineName: $pipelineName
+    repositoryName: $repositoryName
+    repositoryLocationName: $repositoryLocationName
+  }) {
+    ... on Pipeline { presets { name runConfigYaml } }
+  }
+}"""
+ASSET = """
+query($key: AssetKeyInput!) {
+  assetNodeOrError(assetKey: $key) {
+    ... on AssetNode {
+      groupName description jobNames kinds
+      owners { ... on TeamAssetOwner { team } ... on UserAssetOwner { email } }
+      assetChecksOrError { ... on AssetChecks { checks {
+        name description
+        executionForLatestMaterialization {
+          runId status evaluation { severity description }
+        }
+      } } }
+      assetMaterializations(limit: 1) {
+        runId
+        metadataEntries {
+          label
+          ... on IntMetadataEntry { intValue }
+          ... on FloatMetadataEntry { floatValue }
+          ... on TextMetadataEntry { text }
+          ... on TableColumnLineageMetadataEntry {
+            lineage { columnName columnDeps { assetKey { path } columnName } }
+          }
+          ... on TableSchemaMetadataEntry { schema { columns { name type description } } }
+        }
+      }
+    }
+  }
+}"""
+REPOSITORY = {"repositoryLocationName": "workers", "repositoryName": "__repository__"}
+
+SCHEDULES = """
+query {
+  schedulesOrError(repositorySelector: {
+    repositoryLocationName: "workers", repositoryName: "__repository__"
+  }) {
+    ... on Schedules { results {
+      name description cronSchedule executionTimezone defaultStatus
+      tags { key value }
+      scheduleState {
+        id status ticks(limit: 5) { status timestamp runIds error { message } }
+      }
+    } }
+  }
+}"""
+TEST_SCHEDULE = """
+mutation($selector: ScheduleSelector!, $at: Float) {
+  scheduleDryRun(selectorData: $selector, timestamp: $at) {
+    __typename ... on DryRunInstigationTick { evaluationResult {
+      runRequests { runConfigYaml tags { key value } } error { message }
+    } }
+  }
+}"""
+START_SCHEDULE = """
+mutation($selector: ScheduleSelector!) { startSchedule(scheduleSelector: $selector) {
+  __typename ... on PythonError { message } } }"""
+STOP_SCHEDULE = """
+mutation($id: String!) { stopRunningSchedule(id: $id) {
+  __typename ... on PythonError { message } } }"""
+TAGS = """
+query($id: ID!) { runOrError(runId: $id) { ... on Run { tags { key value } } } }"""
 
 
 class Ui:
@@ -99,26 +170,55 @@ class Ui:
         events = self.ask(MESSAGES, id=run_id)["eventConnection"]["events"]
         return [each for each in events if "message" in each]
 
+    def tags(self, run_id: str) -> dict[str, str]:
+        """The run's tags."""
+        return {each["key"]: each["value"] for each in self.ask(TAGS, id=run_id)["tags"]}
+
+    def schedules(self) -> dict[str, dict[str, Any]]:
+        """The schedules, by name."""
+        return {each["name"]: each for each in self.ask(SCHEDULES)["results"]}
+
+    def test_schedule(self, name: str, at: float) -> dict[str, Any]:
+        """What a tick of the schedule at the time ``at`` would do."""
+        answer = self.ask(TEST_SCHEDULE, selector=_schedule(name), at=at)
+        assert answer["__typename"] == "DryRunInstigationTick", answer
+        return dict(answer["evaluationResult"])
+
+    def switch_on(self, name: str) -> None:
+        """Switch a schedule on."""
+        answer = self.ask(START_SCHEDULE, selector=_schedule(name))
+        assert answer["__typename"] == "ScheduleStateResult", answer
+
+    def switch_off(self, name: str) -> None:
+        """Switch a schedule off."""
+        answer = self.ask(STOP_SCHEDULE, id=self.schedules()[name]["scheduleState"]["id"])
+        assert answer["__typename"] == "ScheduleStateResult", answer
+
     def re_execute(self, run_id: str, strategy: str = "ALL_STEPS") -> str:
         """Run again, from the start where nothing else is said; the new run's id."""
         answer = self.ask(RE_EXECUTE, params={"parentRunId": run_id, "strategy": strategy})
         assert answer["__typename"] == "LaunchRunSuccess", answer
         return str(answer["run"]["runId"])
 
-    def launch(self, config: dict[str, Any]) -> str:
-        """Launch the job from the launchpad; the run's id."""
-        selector = {
-            "repositoryLocationName": "workers",
-            "repositoryName": "__repository__",
-            "jobName": "bookings_export",
-        }
+    def launchpad(self, job: str) -> str:
+        """What the job's launchpad begins with, in YAML."""
+        answer = self.ask(LAUNCHPAD, pipelineName=job, **REPOSITORY)
+        (preset,) = answer["presets"]
+        return str(preset["runConfigYaml"])
+
+    def asset(self, *path: str) -> dict[str, Any]:
+        """An asset, with its last materialization and the checks of that."""
+        return self.ask(ASSET, key={"path": path})
+
+    def launch(self, config: dict[str, Any] | str, job: str = "bookings_export") -> str:
+        """Launch the job from the launchpad, with a config or its YAML; the run's id."""
+        selector = {**REPOSITORY, "jobName": job}
         return self._launch({"selector": selector, "runConfigData": config})
 
     def materialize(self, *assets: str) -> str:
         """Materialize exports in the asset graph, all in one run; the run's id."""
         selector = {
-            "repositoryLocationName": "workers",
-            "repositoryName": "__repository__",
+            **REPOSITORY,
             "jobName": "__ASSET_JOB",
             "assetSelection": [{"path": ["exports", asset]} for asset in assets],
         }
@@ -141,3 +241,11 @@ class Ui:
         answer = self.ask(LAUNCH, params=params)
         assert answer["__typename"] == "LaunchRunSuccess", answer
         return str(answer["run"]["runId"])
+
+
+def _schedule(name: str) -> dict[str, str]:
+    return {
+        "repositoryLocationName": "workers",
+        "repositoryName": "__repository__",
+        "scheduleName": name,
+    }

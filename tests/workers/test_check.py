@@ -28,13 +28,15 @@ def home(tmp_path: Path) -> Path:
 
 
 def check(
-    home: Path, declared: str, *arguments: str, source: str | None = None
+    home: Path, declared: str, *arguments: str, source: str | None = None, schedules: str = ""
 ) -> subprocess.CompletedProcess[str]:
     (home / "datasets.toml").write_text(declared)
+    (home / "schedules.toml").write_text(schedules)
     environment = {
         **os.environ,
         "WORKERS_HOME": str(home),
         "WORKERS_DATASETS": str(home / "datasets.toml"),
+        "WORKERS_SCHEDULES": str(home / "schedules.toml"),
         "WORKERS_SOURCE_URL": source or "",
     }
     return subprocess.run(
@@ -187,7 +189,7 @@ def test_a_file_that_is_no_toml_is_one_line(home: Path) -> None:
 def test_the_start_tells_findings_as_lines(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (home / "datasets.toml").write_text('[users]\ntable = "usres"\nkey = "id"\n')
 
-    look(Settings(home=home, datasets=home / "datasets.toml"))
+    look(Settings(home=home, datasets=home / "datasets.toml", schedules=Path(os.devnull)))
 
     assert capfd.readouterr().err == (
         'workers | datasets.toml: users: the source has no table "usres"; did you mean "users"?\n'
@@ -200,7 +202,7 @@ def test_the_start_tells_that_results_cannot_be_stored(
     (home / "datasets.toml").write_text(DECLARED.format(dataset="users"))
     (home / "results").rmdir()
 
-    look(Settings(home=home, datasets=home / "datasets.toml"))
+    look(Settings(home=home, datasets=home / "datasets.toml", schedules=Path(os.devnull)))
 
     said = capfd.readouterr().err
     assert said.startswith("workers | Results cannot be stored now; until they can, tasks fail: ")
@@ -226,3 +228,56 @@ def test_a_source_that_hangs_is_told_and_holds_nothing_else_up(
     assert results.startswith("workers | Results cannot be stored now")
     assert source.startswith("workers | datasets.toml was not held against the source: ")
     assert "hunter2" not in source
+
+
+SCHEDULE = """
+[daily]
+cron = "0 3 * * *"
+task_type = "{task_type}"
+owner = "reports"
+window = "yesterday"
+"""
+
+
+def test_schedules_are_held_against_the_source_as_a_clients_requests_are(home: Path) -> None:
+    schedules = (
+        SCHEDULE.format(task_type="users_export")
+        + "filters = { name = 3, colour = 'red' }\n"
+        + 'options.columns = [\n  "id",\n  "shade",\n]\n'
+        + SCHEDULE.replace("daily", "unknown").format(task_type="bookings_export")
+        + SCHEDULE.replace("daily", "fits").format(task_type="users_export")
+    )
+
+    told = check(home, DECLARED.format(dataset="users"), schedules=schedules)
+
+    assert told.returncode == 1
+    said = [line for line in told.stdout.splitlines() if "daily" in line or "schedules" in line]
+    assert [line.partition(": The")[0].partition(": No")[0] for line in said[:3]] == [
+        "wrong   schedules.toml:7: daily.filters.name",
+        "wrong   schedules.toml:7: daily.filters.colour",
+        "wrong   schedules.toml:10: daily.options.columns.1",
+    ]
+    assert said[3].startswith("wrong   schedules.toml:15: unknown.task_type: its dataset is not")
+    fits = "fits: users_export at 0 3 * * * (UTC), window yesterday, for reports"
+    assert f"ok      {fits}" in told.stdout.splitlines()
+
+
+def test_a_schedule_that_is_off_and_would_not_work_is_no_error(home: Path) -> None:
+    schedules = SCHEDULE.format(task_type="bookings_export") + "enabled = false\n"
+
+    told = check(home, DECLARED.format(dataset="users"), schedules=schedules)
+
+    assert told.returncode == 0
+    assert "off     schedules.toml:4: daily.task_type: its dataset is not declared" in told.stdout
+
+
+def test_the_start_tells_what_of_the_schedules_does_not_fit(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (home / "datasets.toml").write_text(DECLARED.format(dataset="users"))
+    (home / "schedules.toml").write_text(SCHEDULE.format(task_type="services_export"))
+
+    look(Settings(home=home, datasets=home / "datasets.toml", schedules=home / "schedules.toml"))
+
+    said = capfd.readouterr().err
+    assert said.startswith("workers | schedules.toml:4: daily.task_type: its dataset is not")

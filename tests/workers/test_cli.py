@@ -150,6 +150,24 @@ def test_declarations_that_cannot_be_read_are_said_before_anything_starts(tmp_pa
     assert "none.toml" in refused.stderr
 
 
+def test_schedules_that_cannot_be_used_are_said_with_their_lines_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "schedules.toml").write_text('[daily]\ncron = "x"\ntask_type = "y"\n')
+    ports = {"WORKERS_API_PORT": str(free_port()), "WORKERS_UI_PORT": str(free_port())}
+    settings = ports | {"WORKERS_SCHEDULES": str(tmp_path / "schedules.toml")}
+
+    refused = workers("up", home=tmp_path, settings=settings)
+
+    assert refused.returncode == 1
+    lines = [line.removeprefix("Error: ") for line in refused.stderr.splitlines()]
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["schedules.toml:1", "daily.owner"],
+        ["schedules.toml:2", "daily.cron"],
+        ["schedules.toml:3", "daily.task_type"],
+    ]
+
+
 @pytest.mark.service
 def test_up_prints_on_a_terminal_what_does_not_fit_and_a_token_that_replaces_the_last(
     tmp_path: Path,

@@ -35,6 +35,7 @@ POINTS: dict[str, tuple[str, str, str, Callable[..., bool] | None]] = {
     "api.accepted": ("resources.store.tasks", "TaskStore.submit", AFTER, None),
     "dispatcher.created": ("resources.engine.dispatcher", "_create_run", AFTER, None),
     "dispatcher.submitted": ("resources.engine.dispatcher", "hand_over", AFTER, None),
+    "tick.created": ("dagster._scheduler.scheduler", "_create_scheduler_run", AFTER, None),
     "retry.created": (
         "resources.engine.storage",
         "_ProjectingRunStorage.add_run",
@@ -42,7 +43,7 @@ POINTS: dict[str, tuple[str, str, str, Callable[..., bool] | None]] = {
         _is_retry,
     ),
     "run.starting": ("dagster._grpc.impl", "core_execute_run", BEFORE, None),
-    "run.started": ("pipelines.jobs", "run_export", BEFORE, None),
+    "run.started": ("pipelines.jobs", "run_task", BEFORE, None),
     "run.chunk": ("pipelines.parts", "PartWriter.write", AFTER, None),
     "run.part": ("pipelines.parts", "PartWriter._finish", AFTER, None),
     "run.manifest": (
@@ -51,6 +52,9 @@ POINTS: dict[str, tuple[str, str, str, Callable[..., bool] | None]] = {
         AFTER,
         None,
     ),
+    "run.chosen": ("resources.archives.store", "ArchiveStore.choose", AFTER, None),
+    "run.deleting": ("pipelines.cleanups.deletions", "Batch.delete", AFTER, None),
+    "run.deleted": ("pipelines.cleanups.deletions", "Deletion.fence", BEFORE, None),
     "run.published": ("resources.store.attempts", "AttemptStore.publish", AFTER, None),
     "run.last_step": (
         "resources.engine.storage",
