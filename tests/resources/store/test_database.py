@@ -307,13 +307,13 @@ def test_message_of_an_outage_tells_nothing_of_the_database(dead_engine: Engine)
 
 def end_connections(engine: Engine) -> None:
     """End every connection to the engine's database, as a restart of the server does."""
-    other = create_engine(engine.url, poolclass=NullPool)
-    end = (
+    other = create_engine(engine.url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    end = text(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    with other.connect() as connection:
-        connection.execute(text(end))
+    with other.connect() as connection:  # it is asked for, and done a moment later
+        eventually(lambda: connection.execute(end).all() == [], within=10)
 
 
 @contextmanager
