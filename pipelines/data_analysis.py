@@ -12,7 +12,7 @@ from pipelines.insights.tables import MEDIA_TYPE, columns_table, series_table, t
 from pipelines.insights.values import values_told
 from pipelines.insights.windows import requested_window
 from pipelines.insights.workspace import workspace
-from pipelines.publishing import manifest_of, publish, store_file, writing_result
+from pipelines.publishing import JSON_TYPE, manifest_of, publish, store_file, writing_result
 from resources.requests import chosen_datasets, select_from
 from resources.results import ResultFile
 from resources.task_types.data_analysis import TASK_TYPE, AnalysisOptions
@@ -54,7 +54,7 @@ def run_analysis(assignment: Assignment) -> MaterializeResult[Any]:
 
 def _write(assignment: Assignment, analysis: Analysis) -> list[ResultFile]:
     folder = assignment.folder
-    files = [store_file(folder, "analysis.json", analysis.content(), media_type="application/json")]
+    files = [store_file(folder, "analysis.json", analysis.content(), media_type=JSON_TYPE)]
     for name, table in (("columns", columns_table(analysis)), ("series", series_table(analysis))):
         files.append(
             store_file(

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
@@ -22,6 +22,7 @@ from pipelines.journal import Journal
 from pipelines.parts import PartWriter
 from pipelines.publishing import manifest_of, publish, writing_result
 from pipelines.run_control import Progress, RunControl
+from pipelines.stoppable import stoppable
 from resources.ahead import Ahead
 from resources.errors import (
     AttemptInterrupted,
@@ -234,18 +235,9 @@ class Export:
             )
         ]
 
-    @contextmanager
-    def _source(self) -> Iterator[Connection]:
+    def _source(self) -> AbstractContextManager[Connection]:
         """The source's snapshot; a query in it ends when the run must stop."""
-        try:
-            with (
-                snapshot(self.source) as connection,
-                self.control.interruptible(lambda: cancel_query(connection)),
-            ):
-                yield connection
-        except SourceUnavailable:
-            self.control.raise_if_stopped()  # the query may have been cancelled
-            raise
+        return stoppable(snapshot(self.source), self.control)
 
     def _count(self, connection: Connection, selection: Selection) -> int:
         check_spelling(connection, selection)

@@ -1,6 +1,5 @@
 """What a task type's job does: takes its run config, does the task, and tells how it ended."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -132,7 +131,6 @@ def run_task(
         source = connect_source(settings.source)
         catalog = Catalog(source, load_declarations(settings.datasets), check_keys=False)
         body = {"task_type": task_type.name, **_parameters(task_type, context.run, config)}
-        started = time.monotonic()
         with RunControl(attempt, interrupted) as control:
             made = work(
                 Assignment(
@@ -149,9 +147,8 @@ def run_task(
                     fails_check=failed_check_in_log(context),
                 )
             )
-        seconds = round(time.monotonic() - started, 3)
         return MaterializeResult(
-            metadata={"seconds": seconds, **about_task(task, settings), **(made.metadata or {})},
+            metadata={**about_task(task, settings), **(made.metadata or {})},
             check_results=with_all_checks(context, made.check_results or (), NOT_TOLD),
         )
 

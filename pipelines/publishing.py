@@ -1,6 +1,7 @@
 """How the files of an attempt become the task's result, or are gone."""
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -10,6 +11,8 @@ from resources.errors import AttemptSuperseded
 from resources.requests import TaskRequest
 from resources.results import AttemptFolder, ResultFile
 from resources.store.attempts import AttemptStore
+
+JSON_TYPE = "application/json"
 
 
 @contextmanager
@@ -41,6 +44,14 @@ def store_file(
     with folder.writing(name) as file:
         file.write(content)
     return ResultFile(name, rows, len(content), file.sha256, media_type)
+
+
+def store_json(
+    folder: AttemptFolder, name: str, document: Mapping[str, Any], *, rows: int = 0
+) -> ResultFile:
+    """As `store_file`, of ``document`` as JSON."""
+    content = json.dumps(document, ensure_ascii=False, indent=1).encode()
+    return store_file(folder, name, content, media_type=JSON_TYPE, rows=rows)
 
 
 def manifest_of(

@@ -4,7 +4,6 @@ Whatever it is stopped at, what it has removed is gone and the rest is found aga
 goes on. What cleanups have archived is never touched.
 """
 
-import json
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from dagster import DagsterInstance, MaterializeResult
 
 from pipelines.assignments import Assignment
-from pipelines.publishing import manifest_of, publish, store_file, writing_result
+from pipelines.publishing import manifest_of, publish, store_json, writing_result
 from pipelines.run_control import Progress
 from resources.engine.forgetting import count_runs, forget_runs
 from resources.errors import TaskFailed, Unavailable
@@ -144,8 +143,7 @@ def _publish(assignment: Assignment, removed: Removed, at: str, *, dry_run: bool
     rows = removed.results + removed.runs + removed.tasks
     with writing_result(folder):
         folder.create()
-        content = json.dumps(told, indent=1).encode()
-        file = store_file(folder, FILE, content, media_type="application/json", rows=1)
+        file = store_json(folder, FILE, told, rows=1)
         snapshots = [{"taken_at": at, "rows": rows, "files": [FILE]}]
         manifest = manifest_of(
             assignment.request, [file], rows=rows, snapshots=snapshots, retention=told

@@ -1,6 +1,5 @@
 """A cleanup that deletes: what is archived, as it is archived, and nothing else."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -16,7 +15,7 @@ from pipelines.cleanups.archiving import archive_failures, archive_of
 from pipelines.cleanups.plans import rows_referenced
 from pipelines.cleanups.reading import reading
 from pipelines.cleanups.writing import writer, writing
-from pipelines.publishing import manifest_of, publish, store_file, writing_result
+from pipelines.publishing import manifest_of, publish, store_json, writing_result
 from pipelines.run_control import patiently
 from resources.archives.references import Reference, references
 from resources.archives.rows import NotToldApart, Row, Rows, pieces, rows_of
@@ -26,7 +25,6 @@ from resources.errors import TaskFailed
 from resources.timestamps import now, to_rfc3339
 
 REPORT_FILE = "cleanup.json"
-JSON_TYPE = "application/json"
 
 
 def run_deletion(assignment: Assignment) -> MaterializeResult[Any]:
@@ -51,10 +49,9 @@ def _published(
     assignment: Assignment, archive: Archive, deletion: "Deletion", started: float
 ) -> MaterializeResult[Any]:
     told, folder = deletion.told(), assignment.folder
-    content = json.dumps(told, ensure_ascii=False, indent=1).encode()
     with writing_result(folder):
         folder.create()
-        file = store_file(folder, REPORT_FILE, content, media_type=JSON_TYPE)
+        file = store_json(folder, REPORT_FILE, told)
         manifest = manifest_of(
             assignment.request,
             [file],

@@ -1,6 +1,5 @@
 """A cleanup that only tells what it would do."""
 
-import json
 import time
 from typing import Any
 
@@ -9,12 +8,11 @@ from dagster import MaterializeResult
 from pipelines.assignments import Assignment
 from pipelines.cleanups.plans import Plan, make_plan
 from pipelines.cleanups.reading import reading, selection_of
-from pipelines.publishing import manifest_of, publish, store_file, writing_result
+from pipelines.publishing import manifest_of, publish, store_json, writing_result
 from resources.source.masking import load_masking
 from resources.timestamps import now, to_rfc3339
 
 PLAN_FILE = "plan.json"
-JSON_TYPE = "application/json"
 
 
 def run_dry(assignment: Assignment) -> MaterializeResult[Any]:
@@ -25,8 +23,7 @@ def run_dry(assignment: Assignment) -> MaterializeResult[Any]:
         folder.create()
         plan, taken_at = _plan(assignment)
         told = plan.document()
-        content = json.dumps(told, ensure_ascii=False, indent=1).encode()
-        file = store_file(folder, PLAN_FILE, content, media_type=JSON_TYPE)
+        file = store_json(folder, PLAN_FILE, told)
         manifest = manifest_of(
             assignment.request,
             [file],

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from sqlalchemy import Connection
 
 from pipelines.assignments import Assignment
-from resources.errors import SourceUnavailable
+from pipelines.stoppable import stoppable
 from resources.requests import chosen_datasets, select_from
-from resources.source.connection import cancel_query, snapshot
+from resources.source.connection import snapshot
 from resources.source.dialects import dialect_of
 from resources.source.query import Selection
 
@@ -34,13 +34,6 @@ def reading(assignment: Assignment) -> Iterator[Connection]:
             user may not see every row: a deletion would take along those that refer, unseen.
         AttemptSuperseded: The run must stop.
     """
-    try:
-        with (
-            snapshot(assignment.source) as connection,
-            assignment.control.interruptible(lambda: cancel_query(connection)),
-        ):
-            dialect_of(connection).see_every_row(connection)
-            yield connection
-    except SourceUnavailable:
-        assignment.control.raise_if_stopped()  # the query may have been cancelled
-        raise
+    with stoppable(snapshot(assignment.source), assignment.control) as connection:
+        dialect_of(connection).see_every_row(connection)
+        yield connection

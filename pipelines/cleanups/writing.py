@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine
 
 from pipelines.assignments import Assignment
+from pipelines.stoppable import stoppable
 from resources.archives.rows import Rows
 from resources.archives.tables import RawTable
-from resources.errors import SourceRefused, SourceUnavailable, TaskFailed
-from resources.source.connection import cancel_query, connect_to_write, transaction
+from resources.errors import SourceRefused, TaskFailed
+from resources.source.connection import connect_to_write, transaction
 
 # How long one statement of a deletion may take, and wait for somebody's lock.
 STATEMENT_SECONDS = 30
@@ -36,18 +37,11 @@ def writing(assignment: Assignment, engine: Engine, table: RawTable) -> Iterator
         SourceUnavailable: The source does not answer.
         AttemptSuperseded: The run must stop.
     """
-    control = assignment.control
     try:
-        with (
-            transaction(engine) as connection,
-            control.interruptible(lambda: cancel_query(connection)),
-        ):
+        with stoppable(transaction(engine), assignment.control) as connection:
             yield connection
-    except SourceUnavailable as error:
-        control.raise_if_stopped()  # the statement may have been cancelled
-        if isinstance(error, SourceRefused):
-            raise _refused(table) from None
-        raise
+    except SourceRefused:
+        raise _refused(table) from None
 
 
 def _refused(table: RawTable) -> TaskFailed:

@@ -5,7 +5,7 @@ the account of a booker) is looked up besides, by its key, in the same snapshot.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -25,8 +25,9 @@ from pipelines.insights.scratch import scratch_folder
 from pipelines.insights.windows import bounds, within
 from pipelines.insights.zones import instants
 from pipelines.run_control import Progress
+from pipelines.stoppable import stoppable
 from resources.ahead import Ahead
-from resources.errors import SourceUnavailable, TaskFailed
+from resources.errors import TaskFailed
 from resources.results.failures import storage_failures
 from resources.source.columns import Column
 from resources.source.connection import cancel_query, snapshot
@@ -150,23 +151,10 @@ class _Loading:
             Lookups(connection, self.duck, Needs(loaded)).look_up()
         return loaded, taken_at
 
-    @contextmanager
-    def _source(self) -> Iterator[Connection]:
+    def _source(self) -> AbstractContextManager[Connection]:
         """The source's snapshot; what is done in it ends when the run must stop."""
-        control = self.assignment.control
-        try:
-            with (
-                snapshot(self.assignment.source) as connection,
-                control.interruptible(lambda: self._interrupt(connection)),
-            ):
-                yield connection
-        except SourceUnavailable:
-            control.raise_if_stopped()  # the query may have been cancelled
-            raise
-
-    def _interrupt(self, connection: Connection) -> None:
-        self.duck.interrupt()
-        cancel_query(connection)
+        opening = snapshot(self.assignment.source)
+        return stoppable(opening, self.assignment.control, interrupt_too=self.duck.interrupt)
 
     def _copy(
         self, connection: Connection, selection: Selection, count: int, progress: Progress

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from resources.archives.tables import columns_of
-from resources.errors import ArchiveDamaged, ArchiveNotFound, Unavailable
+from resources.errors import ArchiveDamaged, ArchiveNotFound
 from resources.results import MANIFEST, AttemptFolder, ResultFile
 from resources.results.factory import storage_at
-from resources.results.failures import outages, reason_of, storage_failures
+from resources.results.failures import outages, storage_failures, unusable
 from resources.results.storage import Storage
 from resources.settings import Settings
 from resources.source.columns import Column
@@ -172,11 +172,8 @@ class ArchiveStore:
         Raises:
             Unavailable: It cannot be made; the message is the operator's.
         """
-        try:
+        with unusable("The archives folder cannot be made"):
             self._storage.prepare()
-        except OSError as error:
-            msg = f"The archives folder cannot be made: {reason_of(error)}"
-            raise Unavailable(msg) from error
 
     def folder(self, task_id: int, run_id: str) -> AttemptFolder:
         """Where the run ``run_id`` of a task archives; not made yet."""
@@ -257,8 +254,5 @@ def archive_store(settings: Settings) -> ArchiveStore:
     Raises:
         Unavailable: The environment does not say how to reach it; the message is the operator's.
     """
-    try:
+    with unusable("The archive storage cannot be used"):
         return ArchiveStore(storage_at(settings.archives, settings), settings.home)
-    except OSError as error:
-        msg = f"The archive storage cannot be used: {reason_of(error)}"
-        raise Unavailable(msg) from error

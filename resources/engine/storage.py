@@ -234,16 +234,6 @@ class _UpToDateEvents(SqlEventLogStorage):
         return True
 
 
-class _ForgettingEvents(SqlEventLogStorage):
-    """Leaves nothing of a run that is deleted; stock leaves the results of its checks."""
-
-    def delete_events(self, run_id: str) -> None:
-        """Delete all that was noted of the run."""
-        super().delete_events(run_id)
-        with self.index_connection() as connection:
-            _delete_checks(connection, run_id)
-
-
 def _delete_checks(connection: Connection, run_id: str) -> None:
     of_run = AssetCheckExecutionsTable.c.run_id == run_id
     connection.execute(AssetCheckExecutionsTable.delete().where(of_run))
@@ -325,8 +315,14 @@ class _PostgresRuns(_Pooled, _ProjectingRunStorage, _UpToDateRuns, PostgresRunSt
     """Runs in the PostgreSQL database that holds the tasks too."""
 
 
-class _PostgresEvents(_Pooled, _ForgettingEvents, _UpToDateEvents, BatchedEvents):
+class _PostgresEvents(_Pooled, _UpToDateEvents, BatchedEvents):
     """Events in the same database."""
+
+    def delete_events(self, run_id: str) -> None:
+        """Delete all that was noted of the run; stock leaves the results of its checks."""
+        super().delete_events(run_id)
+        with self.index_connection() as connection:
+            _delete_checks(connection, run_id)
 
 
 class _PostgresSchedules(_Pooled, _SwitchesStay, PostgresScheduleStorage):

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from resources.errors import Unavailable
-from resources.results.failures import reason_of
+from resources.results.failures import unusable
 from resources.results.local_folder import LocalFolder
 from resources.results.location import BucketLocation
 from resources.results.result_store import ResultStore
@@ -17,11 +16,8 @@ def result_store(settings: Settings) -> ResultStore:
     Raises:
         Unavailable: The environment does not say how to reach it; the message is the operator's.
     """
-    try:
+    with unusable("The result storage cannot be used"):
         return ResultStore(storage_at(settings.results, settings))
-    except OSError as error:
-        msg = f"The result storage cannot be used: {reason_of(error)}"
-        raise Unavailable(msg) from error
 
 
 def storage_at(location: Path | BucketLocation, settings: Settings) -> Storage:

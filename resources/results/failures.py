@@ -37,6 +37,16 @@ def storage_failures() -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def unusable(what: str) -> Iterator[None]:
+    """What cannot be prepared is told to the operator as `Unavailable`: ``what``, and why."""
+    try:
+        yield
+    except OSError as error:
+        msg = f"{what}: {reason_of(error)}"
+        raise Unavailable(msg) from error
+
+
 def reason_of(error: BaseException) -> str:
     """Why, in one line, for the operator; the object store's library adds pages of detail."""
     return " ".join(str(error).partition("\n\n")[0].split())

@@ -5,9 +5,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from resources.errors import ResultFileNotFound, Unavailable
+from resources.errors import ResultFileNotFound
 from resources.results.attempt_folder import MANIFEST, AttemptFolder
-from resources.results.failures import outages, reason_of
+from resources.results.failures import outages, unusable
 from resources.results.files import ResultFile, is_plain_name
 from resources.results.local_folder import LocalFolder
 from resources.results.storage import Storage
@@ -25,11 +25,8 @@ class ResultStore:
         Raises:
             Unavailable: It cannot be made; the message is the operator's.
         """
-        try:
+        with unusable("The results folder cannot be made"):
             self._storage.prepare()
-        except OSError as error:
-            msg = f"The results folder cannot be made: {reason_of(error)}"
-            raise Unavailable(msg) from error
 
     def attempt(self, task_id: int, run_id: str) -> AttemptFolder:
         """The folder of the run ``run_id`` of a task; not made yet."""
